@@ -1,0 +1,100 @@
+"""What a data set hands over, before anything knows of torch: descriptions, tables and class splits.
+
+A data set kind is a class with `describe() -> Description` (counts only, no pixels decoded, no torch) and
+`build() -> Table`. Both see the same classes in the same order.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from metacli.errors import UserError
+from metacli.files import cache_folder, digest, load_arrays, save_arrays
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the checker needs to know: `splits` maps split -> class name -> number of items."""
+
+    shape: tuple[int, ...]
+    splits: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A labelled image set in memory.
+
+    images [R, H, W, C] uint8 (ink or brightness = 255) · labels [R] int64 into `classes` · items [R] a name
+    a row for prediction files · splits: split -> class ids [n] int64, pairwise disjoint.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    items: tuple[str, ...]
+    splits: Mapping[str, np.ndarray]
+    notes: tuple[str, ...] = ()  # said once in the log: images skipped, classes left out
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when any pixel, label or class name does; splits have no part in it."""
+        return digest(
+            np.ascontiguousarray(self.images).data,
+            np.ascontiguousarray(self.labels).data,
+            "\n".join(self.classes).encode(),
+        )
+
+
+def split_classes(classes: Sequence[str], sizes: Sequence[float], seed: int) -> dict[str, np.ndarray]:
+    """A seeded split over classes; `sizes` (train, val, test) are numbers of classes, or fractions that sum to 1.
+
+    Raises UserError where they do not fit the number of classes.
+    """
+    total = len(classes)
+    counts = [int(size) for size in sizes]
+    if all(0 < size < 1 for size in sizes) and abs(sum(sizes) - 1) < 1e-6:
+        train, val = round(sizes[0] * total), max(1, round(sizes[1] * total))
+        counts = [train, val, total - train - val]
+    if len(counts) != 3 or min(counts) < 1 or sum(counts) > total:
+        raise UserError(
+            f"dataset.split_sizes={list(sizes)}: cannot split {total} classes so",
+            "give three numbers of classes (train, val, test), or three fractions that sum to 1",
+        )
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(total)
+    ends = np.cumsum(counts)
+    return {name: np.sort(order[end - n : end]) for name, n, end in zip(SPLITS, counts, ends, strict=True)}
+
+
+def cached(name: str, key: str, build: Callable[[], Table], folder: Path | None = None) -> Table:
+    """`build()`, or what an earlier `build()` under the same key left in the cache.
+
+    A damaged file is rebuilt; where the cache can't be written the table is simply not kept.
+    """
+    path = (folder or cache_folder()) / f"{name}-{key}.safetensors"
+    found = load_arrays(path)
+    if found is not None:
+        arrays, about = found
+        return Table(
+            images=arrays["images"],
+            labels=arrays["labels"],
+            classes=tuple(about["classes"].split("\n")),
+            items=tuple(about["items"].split("\n")),
+            splits={split: arrays[f"split.{split}"] for split in SPLITS},
+            notes=tuple(about["notes"].split("\n")) if about["notes"] else (),
+        )
+    table = build()
+    arrays = {"images": table.images, "labels": table.labels}
+    arrays |= {f"split.{split}": ids for split, ids in table.splits.items()}
+    about = {
+        "classes": "\n".join(table.classes),
+        "items": "\n".join(table.items),
+        "notes": "\n".join(table.notes),
+    }
+    with contextlib.suppress(UserError):
+        save_arrays(path, arrays, about)
+    return table

@@ -1,0 +1,26 @@
+"""The one exception that reaches a user as two or three plain lines and exit code 2."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """A mistake that the user can mend.
+
+    `problem` names the key and the value; `hint` names the way out.
+    """
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.problem}\n{self.hint}" if self.hint else self.problem
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """'did you mean "x"?' where something is close, else the known words."""
+    known = sorted(known)
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f'did you mean "{close[0]}"?' if close else f"known: {', '.join(known) or 'none'}"

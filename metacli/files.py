@@ -1,0 +1,83 @@
+"""Files that are either whole or absent: atomic writes, and tensors with a checksum."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from metacli.errors import UserError
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write to a temporary neighbour, flush it to disk, then rename: readers see the old file or the new one.
+
+    Raises UserError where the folder can't be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise UserError(
+            f"cannot write {path}: {error.strerror}", "check the folder's permissions and free space"
+        ) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def digest(*parts: bytes | memoryview) -> str:
+    """A short content hash, the same on every machine."""
+    state = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        state.update(part)
+    return state.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where built data sets are kept: $METACLI_CACHE, else the user's cache folder."""
+    if "METACLI_CACHE" in os.environ:
+        return Path(os.environ["METACLI_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "metacli"
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Any], about: Mapping[str, str]) -> None:
+    """numpy arrays and string metadata into one checksummed safetensors file."""
+    from safetensors.numpy import save
+
+    body = save(dict(arrays), dict(about))
+    write_atomic(path, digest(body).encode() + body)
+
+
+def load_arrays(path: Path) -> tuple[dict[str, Any], dict[str, str]] | None:
+    """What `save_arrays` wrote, or None where the file is missing, truncated or altered."""
+    from safetensors.numpy import load
+
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    body = content[32:]
+    if digest(body).encode() != content[:32]:
+        return None
+    header = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])
+    return load(body), header.get("__metadata__", {})
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
