@@ -51,7 +51,7 @@ class Table:
 
 
 def split_classes(classes: Sequence[str], sizes: Sequence[float], seed: int) -> dict[str, np.ndarray]:
-    """A seeded split over classes; `sizes` (train, val, test) are numbers of classes, or fractions that sum to 1.
+    """A seeded split over classes; `sizes` (train, val, test) are class counts, or fractions that sum to 1.
 
     Raises UserError where they do not fit the number of classes.
     """
