@@ -50,6 +50,24 @@ class Table:
         )
 
 
+def check_shape(split: str, ways: int, shots: int, queries: int, sizes: Mapping[str, int]) -> None:
+    """Raises UserError where `sizes` (class -> items) has too few classes, or a class too few items."""
+    if ways > len(sizes):
+        raise UserError(
+            f"episode.{split}.ways={ways}: the {split} split has {len(sizes)} classes",
+            f"ask for at most {len(sizes)} ways, or change the class split",
+        )
+    poorest = min(sizes, key=lambda name: sizes[name])
+    if sizes[poorest] < shots + queries:
+        short = sum(size < shots + queries for size in sizes.values())
+        others = f" and {short - 1} more have" if short > 1 else " has"
+        raise UserError(
+            f"episode.{split}: {shots} shots + {queries} queries need {shots + queries} items a class; "
+            f'class "{poorest}"{others} too few ({sizes[poorest]})',
+            "ask for fewer shots or queries, or leave small classes out (imagefolder: dataset.min_images)",
+        )
+
+
 def split_classes(classes: Sequence[str], sizes: Sequence[float], seed: int) -> dict[str, np.ndarray]:
     """A seeded split over classes; `sizes` (train, val, test) are class counts, or fractions that sum to 1.
 

@@ -1,0 +1,66 @@
+"""Whether the chosen components fit each other and the data: declarations in, one error or some notes out."""
+
+from collections.abc import Iterable, Sequence
+
+from metacli.config.registry import component
+from metacli.config.schema import Config
+from metacli.data.table import SPLITS, Description, check_shape
+from metacli.errors import UserError
+
+TASK_KIND = "classify"  # of every data set so far
+
+
+def check(config: Config, data: Description, overrides: Sequence[str] = ()) -> list[str]:
+    """Raises UserError where the experiment cannot run; returns what to say of settings without effect."""
+    paradigm = component("paradigm", config.paradigm.name)
+    _check_kind(config)
+    for split in SPLITS if paradigm.trains else (config.report.split,):
+        shape = getattr(config.episode, split)
+        check_shape(split, shape.ways, shape.shots, shape.queries, data.splits[split])
+    if paradigm.fixed_ways:
+        check_fixed_ways(config, config.episode.train.ways)
+    second = getattr(config.paradigm, "order", "none") == "second"
+    if second and not component("backbone", config.backbone.name).second_order:
+        raise UserError(
+            f"paradigm.order=second: backbone {config.backbone.name} cannot be differentiated twice",
+            "use paradigm.order=first, or another backbone",
+        )
+    return list(_without_effect(config, overrides))
+
+
+def check_fixed_ways(config: Config, ways: int) -> None:
+    """`ways`: what the head was built for."""
+    for split in ("val", "test"):
+        asked = getattr(config.episode, split).ways
+        if asked != ways:
+            raise UserError(
+                f"episode.{split}.ways={asked}: the head of {config.paradigm.name} is built for {ways} ways",
+                f"use {ways} ways everywhere, or a paradigm without a fixed head (metacli list paradigm)",
+            )
+
+
+def batch_norm_mode(config: Config) -> str:
+    """What the report says: bn_mode where it matters."""
+    return config.paradigm.bn_mode if getattr(config.backbone, "norm", "none") == "batch" else "none"
+
+
+def _check_kind(config: Config) -> None:
+    for group in ("paradigm", "backbone", "dataset"):
+        name = getattr(config, group).name
+        kinds = component(group, name).kinds
+        if TASK_KIND not in kinds:
+            raise UserError(
+                f"{group}={name}: does {', '.join(kinds)}, not {TASK_KIND}", f"see: metacli list {group}"
+            )
+
+
+def _without_effect(config: Config, overrides: Sequence[str]) -> Iterable[str]:
+    """Settings that the user made and that nothing reads."""
+    keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
+    if not component("paradigm", config.paradigm.name).trains:
+        ignored = ("optimizer", "trainer.steps", "trainer.meta_batch", "trainer.val_every", "episode.train")
+        for key in keys:
+            if key.startswith(ignored) or key == "trainer":
+                yield f"{key} has no effect: {config.paradigm.name} does not train"
+    if batch_norm_mode(config) == "none" and "paradigm.bn_mode" in keys:
+        yield f"paradigm.bn_mode has no effect: backbone {config.backbone.name} has no batch norm"

@@ -1,0 +1,98 @@
+"""Names in a config -> code. A config can only name what stands here, or what an installed package adds.
+
+Each entry also declares what the component accepts and needs; `compatibility.py` is what reads that. Other
+packages add entries under the entry-point group "metacli", named "<group>.<name>", each pointing at a Component.
+"""
+
+import ast
+import importlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from metacli.config import schema
+from metacli.errors import UserError, suggest
+
+
+@dataclass(frozen=True)
+class Component:
+    """`target` is "module:Class", imported when used.
+
+    kinds: task kinds it handles · second_order: can be differentiated twice · trains: has an outer loop ·
+    fixed_ways: its head is built for one number of ways · inner_loop: needs a backbone it can differentiate.
+    """
+
+    target: str
+    schema: type[schema.Named]
+    kinds: tuple[str, ...] = ("classify",)
+    second_order: bool = True
+    trains: bool = True
+    fixed_ways: bool = False
+
+    @property
+    def summary(self) -> str:
+        """First sentence of the module's docstring, read without importing it."""
+        spec = find_spec(self.target.partition(":")[0])
+        text = ast.get_docstring(ast.parse(Path(str(spec and spec.origin)).read_text(encoding="utf-8"))) or ""
+        return " ".join(text.split("\n\n")[0].split())
+
+
+_MAML = Component("metacli.paradigms.maml:MAML", schema.MAML, fixed_ways=True)
+
+_BUILT_IN: dict[str, dict[str, Component]] = {
+    "dataset": {
+        "glyphs": Component("metacli.data.glyphs:Glyphs", schema.Glyphs),
+        "omniglot": Component("metacli.data.omniglot:Omniglot", schema.Omniglot),
+        "imagefolder": Component("metacli.data.imagefolder:ImageFolder", schema.ImageFolder),
+    },
+    "backbone": {
+        "conv4": Component("metacli.backbones.conv4:Conv4", schema.Conv4),
+        "mlp": Component("metacli.backbones.mlp:MLP", schema.MLP),
+        "pixels": Component("metacli.backbones.pixels:Pixels", schema.Pixels),
+    },
+    "optimizer": {
+        "adam": Component("torch.optim:Adam", schema.Optimizer),
+        "adamw": Component("torch.optim:AdamW", schema.Optimizer),
+        "sgd": Component("torch.optim:SGD", schema.SGD),
+    },
+    "paradigm": {
+        "maml": _MAML,
+        "anil": _MAML,
+        "fomaml": _MAML,
+        "protonet": Component("metacli.paradigms.protonet:ProtoNet", schema.ProtoNet),
+        "nearest_centroid": Component(
+            "metacli.paradigms.nearest_centroid:NearestCentroid", schema.NearestCentroid, trains=False
+        ),
+    },
+}
+
+
+@cache
+def components(group: str) -> dict[str, Component]:
+    """Every component of a group, built in or added by an installed package."""
+    found = dict(_BUILT_IN[group])
+    for entry in entry_points(group="metacli"):
+        kind, _, name = entry.name.partition(".")
+        if kind == group:
+            found[name] = entry.load()
+    return found
+
+
+def groups() -> tuple[str, ...]:
+    return tuple(_BUILT_IN)
+
+
+def component(group: str, name: str) -> Component:
+    known = components(group)
+    if name not in known:
+        raise UserError(f"{group}.name={name}: no such {group}", suggest(name, known))
+    return known[name]
+
+
+def load(target: str) -> Any:
+    """Import "module:Class"."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)

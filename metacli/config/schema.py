@@ -1,0 +1,181 @@
+"""The typed shape of every config group. Values live in configs/*.yaml; here stand types, bounds and choices."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+Split = Literal["train", "val", "test"]
+Norm = Literal["batch", "group", "layer", "none"]
+BatchNormMode = Literal["batch", "support", "running", "with_support_single"]
+Moves = list[Literal["backbone", "last_block", "norm", "bias", "head"]]
+Order = Literal["second", "first"]
+OnError = Literal["raise", "skip"]
+
+
+class Node(BaseModel):
+    """Unknown keys are errors; values do not change once checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Named(Node):
+    """A component: `name` is its key in the registry."""
+
+    name: str
+
+
+# dataset
+class Glyphs(Named):
+    size: Count
+    per_class: Count
+    seed: Natural
+
+
+class Omniglot(Named):
+    root: str
+    split: Literal["vinyals", "random"]
+    rotations: bool
+    size: Count
+    download: bool
+    split_sizes: list[Rate]
+    split_seed: Natural
+    on_error: OnError
+
+
+class ImageFolder(Named):
+    root: str
+    csv: str | None
+    size: Count
+    mode: Literal["rgb", "gray"]
+    split: str  # seeded, folders, or the path of a JSON file
+    split_sizes: list[Rate]
+    split_seed: Natural
+    min_images: Count
+    on_error: OnError
+
+
+# episode
+class Shape(Node):
+    ways: Annotated[int, Field(ge=2)]
+    shots: Count
+    queries: Count
+
+
+class FixedShape(Shape):
+    count: Count
+
+
+class Episode(Node):
+    train: Shape
+    val: FixedShape
+    test: FixedShape
+
+
+# backbone
+class Conv4(Named):
+    width: Count
+    depth: Count
+    downsample: Literal["max_pool", "stride"]
+    norm: Norm
+
+
+class MLP(Named):
+    widths: Annotated[list[Count], Field(min_length=1)]
+    norm: Norm
+
+
+class Pixels(Named):
+    pass
+
+
+# optimizer
+class Optimizer(Named):
+    lr: Rate
+    schedule: Literal["constant", "cosine"]
+    weight_decay: Amount
+
+
+class SGD(Optimizer):
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    nesterov: bool
+
+
+# paradigm
+class Paradigm(Named):
+    family: Literal["agnostic", "dependent"]
+    bn_mode: BatchNormMode
+
+
+class InnerLoop(Node):
+    lr: Amount
+    steps: Count
+    eval_steps: Count
+
+
+class MovesOf(Node):
+    inner: Annotated[Moves, Field(min_length=1)]
+    outer: Annotated[Moves, Field(min_length=1)]
+
+
+class MAML(Paradigm):
+    order: Order
+    inner: InnerLoop
+    moves: MovesOf
+
+
+class ProtoNet(Paradigm):
+    pass
+
+
+class NearestCentroid(Paradigm):
+    distance: Literal["euclidean", "cosine"]
+
+
+# the rest
+class Trainer(Node):
+    steps: Count
+    meta_batch: Count
+    chunk: Count
+    val_every: Count
+    log_every: Count
+    patience: Natural
+    clip: Amount
+
+
+class Device(Node):
+    name: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+    threads: Natural
+    workers: Natural
+
+
+class Report(Node):
+    split: Split
+
+
+class Run(Node):
+    root: str
+    name: Annotated[str, Field(pattern=r"^[\w][\w.=,+-]*$")]
+    init_from: str | None
+
+
+class Config(Node):
+    """A whole experiment. Component nodes hold the model that the registry names for them."""
+
+    seed: Natural
+    dataset: SerializeAsAny[Named]
+    episode: Episode
+    backbone: SerializeAsAny[Named]
+    optimizer: SerializeAsAny[Optimizer]
+    trainer: Trainer
+    paradigm: SerializeAsAny[Paradigm]
+    device: Device
+    report: Report
+    run: Run
+
+    def plain(self) -> dict[str, Any]:
+        return self.model_dump()

@@ -1,0 +1,61 @@
+"""A composed config -> `schema.Config`, or an error that names the key, the value and the way out."""
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from metacli.config.registry import component, groups
+from metacli.config.schema import Config
+from metacli.errors import UserError, suggest
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(values: dict[str, Any]) -> Config:
+    """Check plain nested values, as YAML gives them. Raises UserError at the first problem."""
+    checked = dict(values)
+    for group in groups():
+        node = values.get(group)
+        if isinstance(node, dict) and isinstance(node.get("name"), str):
+            schema = component(group, node["name"]).schema
+            checked[group] = _parse(schema, node, (group,))
+    return _parse(Config, checked, ())
+
+
+def _parse(schema: type[Model], values: Any, prefix: tuple[str, ...]) -> Model:
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise _translated(schema, first["type"], first["loc"], first["input"], first["msg"], prefix) from None
+
+
+def _translated(
+    schema: type[BaseModel],
+    kind: str,
+    location: tuple[Any, ...],
+    value: Any,
+    message: str,
+    prefix: tuple[str, ...],
+) -> UserError:
+    key = ".".join(str(part) for part in (*prefix, *location))
+    if kind == "extra_forbidden":
+        return UserError(
+            f"unknown key {key}={value}", suggest(str(location[-1]), _keys(schema, location[:-1]))
+        )
+    if kind == "missing":
+        return UserError(f"{key} is missing", "set it on the command line or in the YAML file of its group")
+    return UserError(
+        f"{key}={value}: {message[0].lower()}{message[1:]}", f"see: metacli train {key.split('.')[0]}=…"
+    )
+
+
+def _keys(schema: type[BaseModel], path: Iterable[Any]) -> list[str]:
+    """The keys that stand beside an unknown one."""
+    for part in path:
+        inner = schema.model_fields[str(part)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        schema = inner
+    return list(schema.model_fields)

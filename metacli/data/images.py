@@ -1,0 +1,76 @@
+"""Episodes from one split of an image table: the images are one uint8 tensor, an episode is an index gather."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metacli.data.sampler import EpisodeShape, Sampler
+from metacli.data.table import Table, check_shape
+from metacli.episode import Episode, Examples
+from metacli.runtime import generator
+
+# Evaluation episodes are drawn in blocks of this many, each with its own generator under a seed that is not the
+# run's: which episodes there are depends on the data and the episode shape alone.
+EVALUATION_SEED = 0
+EVALUATION_BLOCK = 64
+
+
+class ImageSource:
+    """One split of `table`. Rows and classes are those of the table."""
+
+    def __init__(
+        self, *, table: Table, split: str, device: torch.device, images: Tensor | None = None
+    ) -> None:
+        self.table = table
+        self.split = split
+        self.device = device
+        self.images = images if images is not None else torch.from_numpy(table.images).to(device)
+        self.classes = torch.from_numpy(np.ascontiguousarray(table.splits[split]))
+        rows = [np.flatnonzero(table.labels == c) for c in table.splits[split]]
+        self.counts = torch.tensor([len(r) for r in rows])
+        width = max(len(r) for r in rows)
+        self.members = torch.from_numpy(np.stack([np.pad(r, (0, width - len(r)), mode="edge") for r in rows]))
+
+    def sampler(self, shape: EpisodeShape) -> Sampler:
+        """Raises UserError where the split cannot give such episodes."""
+        names = [self.table.classes[c] for c in self.classes.tolist()]
+        sizes = dict(zip(names, self.counts.tolist(), strict=True))
+        check_shape(self.split, shape.ways, shape.shots, shape.queries, sizes)
+        return Sampler(self.members, self.counts, shape)
+
+    def episode(self, sampler: Sampler, *, seed: int, step: int, tasks: int) -> Episode:
+        """The meta-batch of one outer step."""
+        index = torch.arange(step * tasks, (step + 1) * tasks)
+        return self._gather(sampler, index, generator(seed, self.split, step))
+
+    def fixed_episodes(
+        self, sampler: Sampler, count: int, block: int = EVALUATION_BLOCK
+    ) -> Iterator[Episode]:
+        """The first `count` of an endless list of episodes that is the same for every method and run."""
+        for start in range(0, count, EVALUATION_BLOCK):
+            size = min(EVALUATION_BLOCK, count - start)
+            source = generator(EVALUATION_SEED, f"{self.split} evaluation", start // EVALUATION_BLOCK)
+            whole = self._gather(sampler, torch.arange(start, start + EVALUATION_BLOCK), source)
+            yield from Episode(
+                whole.support.tasks(0, size), whole.query.tasks(0, size), whole.index[:size]
+            ).chunks(block)
+
+    def _gather(self, sampler: Sampler, index: Tensor, source: torch.Generator) -> Episode:
+        classes, rows = sampler.sample(len(index), source)
+        classes = self.classes[classes]
+        shots = sampler.shape.shots
+        support = self._examples(rows[:, :, :shots], classes)
+        return Episode(support, self._examples(rows[:, :, shots:], classes), index)
+
+    def _examples(self, rows: Tensor, classes: Tensor) -> Examples:
+        """rows [T, W, n] -> examples of N = W·n items, class by class."""
+        tasks, ways, each = rows.shape
+        labels = torch.arange(ways).repeat_interleave(each).expand(tasks, -1)
+        rows = rows.flatten(1)
+        images = self.images[rows.to(self.images.device)]  # [T, N, H, W, C]
+        x = images.permute(0, 1, 4, 2, 3).to(torch.float32).div_(255)
+        return Examples({"x": x}, labels, torch.ones_like(labels, dtype=torch.bool), rows, classes).to(
+            self.device
+        )

@@ -1,0 +1,93 @@
+"""The core types. Every tensor carries a leading task axis, so that a meta-batch is one object.
+
+Letters used everywhere: T tasks · N examples of one task · W ways (classes of an episode) · K outputs of a
+predictor · L tokens · D features · C channels, H and W pixels of an image [T, N, C, H, W].
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Inputs = dict[str, Tensor]  # {"x"} images or vectors, {"input_ids", "attention_mask"} text; each [T, N, ...]
+State = dict[str, Tensor]  # what a predictor knows of each task; each [T, ...]
+Kind = Literal["classify", "tag", "regress", "rate"]
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What a learner is built for. `shape`: of one item, [C, H, W]; `ways`: classes of a training episode."""
+
+    kind: Kind
+    shape: tuple[int, ...]
+    ways: int
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled items of T tasks.
+
+    labels [T, N] class ids of the episode, −1 = none of them · mask [T, N] which labels count ·
+    rows [T, N] row in the source, −1 = padding · classes [T, W] local label -> class of the data set.
+    """
+
+    inputs: Inputs
+    labels: Tensor
+    mask: Tensor
+    rows: Tensor
+    classes: Tensor
+
+    @property
+    def ways(self) -> int:
+        return self.classes.shape[1]
+
+    def tasks(self, start: int, stop: int) -> "Examples":
+        return self._map(lambda tensor: tensor[start:stop])
+
+    def to(self, device: torch.device) -> "Examples":
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Examples":
+        inputs = {name: change(tensor) for name, tensor in self.inputs.items()}
+        return Examples(
+            inputs, change(self.labels), change(self.mask), change(self.rows), change(self.classes)
+        )
+
+
+@dataclass(frozen=True)
+class Episode:
+    """T tasks, each with a support and a query set. index [T]: the global number of each episode."""
+
+    support: Examples
+    query: Examples
+    index: Tensor
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def chunks(self, size: int) -> Iterator["Episode"]:
+        """Consecutive parts of at most `size` tasks, in task order."""
+        for start in range(0, len(self), size):
+            stop = start + size
+            yield Episode(
+                self.support.tasks(start, stop), self.query.tasks(start, stop), self.index[start:stop]
+            )
+
+    def to(self, device: torch.device) -> "Episode":
+        return Episode(self.support.to(device), self.query.to(device), self.index)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A learner adapted to T tasks: inputs -> outputs [T, N, (L,) K]."""
+
+    function: Callable[[State, Inputs], Tensor]
+    state: State
+
+    def __call__(self, inputs: Inputs) -> Tensor:
+        return self.function(self.state, inputs)
+
+    def detach(self) -> "Predictor":
+        return Predictor(self.function, {name: tensor.detach() for name, tensor in self.state.items()})

@@ -1,0 +1,1 @@
+"""Task-batched mathematics, closed under differentiation. Only layers import from here."""

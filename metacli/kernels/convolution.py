@@ -1,0 +1,177 @@
+"""Convolution with weights of its own for each task, differentiable as often as wanted.
+
+A convolution is bilinear: with y = conv(x, w), the gradients dx(g, w) and dw(g, x) are bilinear too, and each
+one's gradients are among the three again. So three autograd Functions that call each other give every order
+of derivative, at exactly the matrix products it takes.
+
+x [T, N, H, W, C] · w [T, K, S, S, C] (kernel size S) · y, g [T, N, H', W', K].
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+
+# From this many rows (images × output positions) a task's own library convolution beats copying patches: the
+# patches fall out of the cache.
+LIBRARY_ROWS = 2000
+
+
+class Geometry(NamedTuple):
+    stride: int
+    padding: int
+    kernel: int
+
+    def output(self, size: int) -> int:
+        return (size + 2 * self.padding - self.kernel) // self.stride + 1
+
+
+def convolution(x: Tensor, w: Tensor, stride: int, padding: int) -> Tensor:
+    return _Convolution.apply(x, w, None, Geometry(stride, padding, w.shape[2]))
+
+
+class _Convolution(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, patches: Tensor | None, geometry: Geometry) -> Tensor:
+        if patches is None and not _by_library(x, geometry):
+            patches = _patches(x, geometry)
+        ctx.save_for_backward(x, w, patches)
+        ctx.geometry = geometry
+        return _forward(x, w, patches, geometry)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, w, patches = ctx.saved_tensors
+        g = g.contiguous()
+        dx = _InputGradient.apply(g, w, x.shape, ctx.geometry) if ctx.needs_input_grad[0] else None
+        dw = _WeightGradient.apply(g, x, patches, ctx.geometry) if ctx.needs_input_grad[1] else None
+        return dx, dw, None, None
+
+
+class _InputGradient(Function):
+    @staticmethod
+    def forward(ctx: Any, g: Tensor, w: Tensor, shape: torch.Size, geometry: Geometry) -> Tensor:
+        ctx.save_for_backward(g, w)
+        ctx.geometry = geometry
+        return _input_gradient(g, w, shape, geometry)
+
+    @staticmethod
+    def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
+        g, w = ctx.saved_tensors
+        u = u.contiguous()
+        patches = None if _by_library(u, ctx.geometry) else _patches(u, ctx.geometry)
+        dg = _Convolution.apply(u, w, patches, ctx.geometry) if ctx.needs_input_grad[0] else None
+        dw = _WeightGradient.apply(g, u, patches, ctx.geometry) if ctx.needs_input_grad[1] else None
+        return dg, dw, None, None
+
+
+class _WeightGradient(Function):
+    @staticmethod
+    def forward(ctx: Any, g: Tensor, x: Tensor, patches: Tensor | None, geometry: Geometry) -> Tensor:
+        ctx.save_for_backward(g, x, patches)
+        ctx.geometry = geometry
+        return _weight_gradient(g, x, patches, geometry)
+
+    @staticmethod
+    def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
+        g, x, patches = ctx.saved_tensors
+        dg = _Convolution.apply(x, u, patches, ctx.geometry) if ctx.needs_input_grad[0] else None
+        dx = _InputGradient.apply(g, u, x.shape, ctx.geometry) if ctx.needs_input_grad[1] else None
+        return dg, dx, None, None
+
+
+def _by_library(x: Tensor, geometry: Geometry) -> bool:
+    return x.shape[1] * geometry.output(x.shape[2]) * geometry.output(x.shape[3]) >= LIBRARY_ROWS
+
+
+def _patches(x: Tensor, geometry: Geometry) -> Tensor:
+    """[T, N, H, W, C] -> [T, N·H'·W', S·S·C]: one strided copy, rows of S·C values lie together."""
+    tasks, items, height, width, channels = x.shape
+    s, p, k = geometry.stride, geometry.padding, geometry.kernel
+    x = F.pad(x, (0, 0, p, p, p, p)) if p else x.contiguous()
+    a, b, c, d, e = x.stride()
+    rows, columns = geometry.output(height), geometry.output(width)
+    view = x.as_strided((tasks, items, rows, columns, k, k * channels), (a, b, s * c, s * d, c, e))
+    return view.reshape(tasks, items * rows * columns, k * k * channels)
+
+
+def _forward(x: Tensor, w: Tensor, patches: Tensor | None, geometry: Geometry) -> Tensor:
+    tasks, items, height, width, _ = x.shape
+    shape = (tasks, items, geometry.output(height), geometry.output(width), w.shape[1])
+    if patches is not None:
+        return torch.bmm(patches, w.flatten(2).transpose(1, 2)).view(shape)
+    y = x.new_empty(shape)
+    for t in range(tasks):
+        y[t] = _channels_last(
+            F.conv2d(
+                _channels_first(x[t]), _channels_first(w[t]), stride=geometry.stride, padding=geometry.padding
+            )
+        )
+    return y
+
+
+def _weight_gradient(g: Tensor, x: Tensor, patches: Tensor | None, geometry: Geometry) -> Tensor:
+    shape = (len(g), g.shape[-1], geometry.kernel, geometry.kernel, x.shape[-1])
+    if patches is not None:
+        return torch.bmm(g.flatten(1, 3).transpose(1, 2), patches).view(shape)
+    dw = g.new_empty(shape)
+    for t in range(len(g)):
+        dw[t] = _channels_last(_library_backward(g[t], x[t], dw[t], geometry, wanted="weight"))
+    return dw
+
+
+def _input_gradient(g: Tensor, w: Tensor, shape: torch.Size, geometry: Geometry) -> Tensor:
+    s, p, k = geometry
+    if shape[1] * g.shape[2] * g.shape[3] >= LIBRARY_ROWS:
+        dx = g.new_empty(shape)
+        for t in range(len(g)):
+            dx[t] = _channels_last(_library_backward(g[t], dx[t], w[t], geometry, wanted="input"))
+        return dx
+    if s == 1:  # a convolution again, with the kernel turned around
+        turned = w.flip(2, 3).permute(0, 4, 2, 3, 1)
+        return _forward(g, turned, _patches(g, Geometry(1, k - 1 - p, k)), Geometry(1, k - 1 - p, k))
+    return _scatter(torch.bmm(g.flatten(1, 3), w.flatten(2)), shape, g.shape[2:4], geometry)
+
+
+def _scatter(patches: Tensor, shape: torch.Size, output: torch.Size, geometry: Geometry) -> Tensor:
+    """Adjoint of `_patches`: adds every patch where it was taken from."""
+    tasks, items, height, width, channels = shape
+    s, p, k = geometry
+    rows, columns = output
+    patches = patches.view(tasks, items, rows, columns, k, k, channels)
+    out = patches.new_zeros(tasks, items, height + 2 * p, width + 2 * p, channels)
+    for i in range(k):
+        for j in range(k):
+            out[:, :, i : i + s * (rows - 1) + 1 : s, j : j + s * (columns - 1) + 1 : s] += patches[
+                :, :, :, :, i, j
+            ]
+    return out[:, :, p : p + height, p : p + width].contiguous()
+
+
+def _library_backward(g: Tensor, x: Tensor, w: Tensor, geometry: Geometry, *, wanted: str) -> Tensor:
+    s, p, _ = geometry
+    mask = [wanted == "input", wanted == "weight", False]
+    found = torch.ops.aten.convolution_backward(
+        _channels_first(g),
+        _channels_first(x),
+        _channels_first(w),
+        None,
+        [s, s],
+        [p, p],
+        [1, 1],
+        False,
+        [0, 0],
+        1,
+        mask,
+    )
+    return found[0] if wanted == "input" else found[1]
+
+
+def _channels_first(x: Tensor) -> Tensor:
+    return x.permute(0, 3, 1, 2)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1)

@@ -1,0 +1,141 @@
+"""Normalisation layers: batch (statistics of each task's own batch), group, layer, none.
+
+Each applies ReLU after it when told so, because the two fuse.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from metacli.kernels.normalisation import batch_norm
+
+NormKind = Literal["batch", "group", "layer", "none"]
+
+
+def normalisation(kind: NormKind, channels: int) -> nn.Module:
+    """A normalisation layer followed by ReLU."""
+    match kind:
+        case "batch":
+            return BatchNorm(channels, relu=True)
+        case "group":
+            return GroupNorm(channels, groups=min(8, channels), relu=True)
+        case "layer":
+            return GroupNorm(channels, groups=1, relu=True)
+        case "none":
+            return NoNorm(relu=True)
+
+
+class BatchNorm(nn.Module):
+    """x [T, N, ..., C], normalised with the statistics of each task's own N items.
+
+    Running statistics [C] are used instead where `tracks` is set and the module is in eval mode, and
+    statistics of each task [T, C] wherever they are handed in. weight, bias [C] or [T, C].
+    """
+
+    def __init__(self, channels: int, *, relu: bool, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.relu = relu
+        self.momentum = momentum
+        self.eps = eps
+        self.tracks = False
+        self.recorder: _Recorder | None = None
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.running_mean: Tensor
+        self.running_var: Tensor
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.running_mean.dim() == 2 or (self.tracks and not self.training):
+            return self._with_stored_statistics(x)
+        y = x.flatten(1, -2)  # [T, M, C]
+        gamma, beta = self.weight.expand(len(x), -1).unsqueeze(1), self.bias.expand(len(x), -1).unsqueeze(1)
+        out, mean, variance = batch_norm(y, gamma, beta, self.eps, self.relu)
+        if self.recorder is not None:
+            if self.recorder.differentiable:
+                variance, mean = torch.var_mean(y, 1, correction=0)
+            self.recorder.add(self, mean, variance)
+        return out.view_as(x)
+
+    def commit(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics towards those of one outer step, averaged over its tasks [T, C]."""
+        self.running_mean.lerp_(mean.mean(0), self.momentum)
+        self.running_var.lerp_(variance.mean(0), self.momentum)
+
+    def _with_stored_statistics(self, x: Tensor) -> Tensor:
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        shift = self.bias - self.running_mean * scale
+        scale, shift = (_broadcast(tensor, x.dim()) for tensor in (scale, shift))
+        y = torch.addcmul(shift, x, scale)
+        return y.relu() if self.relu else y
+
+
+class GroupNorm(nn.Module):
+    """Normalises each item over its positions and groups of channels: no item sees another."""
+
+    def __init__(self, channels: int, *, groups: int, relu: bool, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.groups = groups
+        self.relu = relu
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        items = x.flatten(0, 1).movedim(-1, 1)
+        y = F.group_norm(items, self.groups, eps=self.eps).movedim(1, -1).view_as(x)
+        y = torch.addcmul(_broadcast(self.bias, x.dim()), y, _broadcast(self.weight, x.dim()))
+        return y.relu() if self.relu else y
+
+
+class NoNorm(nn.Module):
+    def __init__(self, *, relu: bool) -> None:
+        super().__init__()
+        self.relu = relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.relu() if self.relu else x
+
+
+class _Recorder:
+    """Batch statistics by layer: one (mean, variance) a pass."""
+
+    def __init__(self, differentiable: bool) -> None:
+        self.differentiable = differentiable
+        self.passes: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
+
+    def add(self, layer: nn.Module, mean: Tensor, variance: Tensor) -> None:
+        self.passes.setdefault(layer, []).append((mean, variance))
+
+
+@contextmanager
+def recorded(module: nn.Module, *, differentiable: bool) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+    """Layer name -> (mean, variance) [T, C] of each batch norm in `module`, averaged over the passes inside.
+
+    Filled when the block ends. With `differentiable`, gradients flow through the statistics.
+    """
+    layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, BatchNorm)}
+    recorder = _Recorder(differentiable)
+    before = {layer: layer.recorder for layer in layers.values()}
+    statistics: dict[str, tuple[Tensor, Tensor]] = {}
+    try:
+        for layer in layers.values():
+            layer.recorder = recorder
+        yield statistics
+    finally:
+        for layer, earlier in before.items():
+            layer.recorder = earlier
+    for name, layer in layers.items():
+        if passes := recorder.passes.get(layer):
+            means, variances = zip(*passes, strict=True)
+            statistics[name] = torch.stack(means).mean(0), torch.stack(variances).mean(0)
+
+
+def _broadcast(tensor: Tensor, dims: int) -> Tensor:
+    """[C] or [T, C] -> [T or 1, 1, ..., C]."""
+    return tensor.reshape(-1, *[1] * (dims - 2), tensor.shape[-1])

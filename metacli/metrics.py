@@ -1,0 +1,67 @@
+"""What predictions are judged by: numpy and scikit-learn, no torch."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+AVERAGES = ("micro", "macro", "weighted")
+
+
+class Scores(NamedTuple):
+    """One row of a classification table; `support` counts the items whose true class it is."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+def mean_ci95(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """The mean and the half-width of its 95 % interval, 1.96 · std / √n with the population std.
+
+    This is the interval that the MAML code prints. A value that is not finite makes both so, without a warning.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return float(values.mean()), float(1.96 * values.std() / np.sqrt(values.size))
+
+
+def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
+    """Σ over bins of (items in the bin / items) · |accuracy − mean confidence|, in equal bins (lower, upper].
+
+    confidence [...] in 0..1 · correct [...] bool, the same shape. nan where a confidence is not finite.
+    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
+    """
+    confidence = np.asarray(confidence, dtype=np.float64).ravel()
+    if not np.isfinite(confidence).all():
+        return float("nan")
+    place = np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(np.int64)
+    gaps = np.bincount(place, np.asarray(correct).ravel() - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / confidence.size)
+
+
+def classification_scores(
+    truth: np.ndarray, predicted: np.ndarray
+) -> tuple[dict[int, Scores], dict[str, Scores]]:
+    """Scores a class, in class-id order, and their micro, macro and weighted averages.
+
+    truth [...] and predicted [...] hold class ids. Every class that occurs in either has a row, so the micro
+    average is the accuracy. A ratio without a denominator counts as 0.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    truth, predicted = np.ravel(truth), np.ravel(predicted)
+    ids = np.union1d(truth, predicted)
+    columns = precision_recall_fscore_support(truth, predicted, labels=ids, zero_division=0)
+    rows = {
+        int(id): Scores(float(precision), float(recall), float(f1), int(support))
+        for id, precision, recall, f1, support in zip(ids, *columns, strict=True)
+    }
+    averages = {}
+    for average in AVERAGES:
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            truth, predicted, labels=ids, average=average, zero_division=0
+        )
+        averages[average] = Scores(float(precision), float(recall), float(f1), truth.size)
+    return rows, averages

@@ -1,0 +1,30 @@
+"""Loss and decoding for each task kind. Losses are per task, [T]: callers choose how to average tasks."""
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from metacli.episode import Examples, Kind
+
+Objective = Callable[[Tensor, Examples], Tensor]
+
+
+def objective(kind: Kind) -> Objective:
+    """(outputs, examples) -> mean loss of each task, [T]."""
+    return {"classify": cross_entropy}[kind]
+
+
+def cross_entropy(logits: Tensor, examples: Examples) -> Tensor:
+    """Mean cross-entropy over the labels that count. logits [T, N, W] -> [T]."""
+    losses = F.cross_entropy(
+        logits.flatten(0, 1), examples.labels.flatten(), ignore_index=-1, reduction="none"
+    )
+    counts = (examples.mask & (examples.labels >= 0)).to(losses.dtype)  # [T, N]
+    return (losses.view_as(counts) * counts).sum(1) / counts.sum(1)
+
+
+def decode(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Predicted label and its probability. logits [T, N, W] -> ([T, N], [T, N])."""
+    confidence, label = logits.softmax(-1).max(-1)
+    return label, confidence

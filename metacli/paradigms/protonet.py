@@ -1,0 +1,45 @@
+"""Prototypical networks: classify by the squared distance to each class's mean feature.
+
+Snell, Swersky & Zemel, "Prototypical Networks for Few-shot Learning", NeurIPS 2017. As in the authors' code,
+training runs support and queries through the backbone in one batch, and evaluation uses running statistics.
+
+    metacli train paradigm=protonet episode.train.ways=20
+"""
+
+import torch
+from torch import Tensor, nn
+
+from metacli.episode import Episode, Examples, Inputs, Predictor, State, TaskSpec
+from metacli.heads.centroid import class_means, negative_squared_distance
+from metacli.layers import Passes
+from metacli.layers.passes import BatchNormMode
+from metacli.learner import Learner
+from metacli.objectives import objective
+
+
+class ProtoNet(Learner):
+    """State of a predictor: `prototypes` [T, W, D], and what `bn_mode` needs of the support set."""
+
+    def __init__(self, *, spec: TaskSpec, backbone: nn.Module, bn_mode: BatchNormMode) -> None:
+        super().__init__(spec)
+        self.backbone = backbone
+        self.passes = Passes(backbone, bn_mode)
+
+    def adapt(self, support: Examples) -> Predictor:
+        prototypes = class_means(self.passes.support({}, support.inputs), support)
+        return Predictor(self._predict, {"prototypes": prototypes} | self.passes.context({}, support.inputs))
+
+    def meta_loss(self, episode: Episode) -> Tensor:
+        """With `bn_mode=running` both sets go through in one batch, whose statistics are collected."""
+        if self.passes.bn_mode != "running":
+            return super().meta_loss(episode)
+        support, query = episode.support, episode.query
+        both = torch.cat([support.inputs["x"], query.inputs["x"]], 1)
+        features = self.backbone(both)
+        items = support.labels.shape[1]
+        prototypes = class_means(features[:, :items], support)
+        return objective(self.spec.kind)(negative_squared_distance(features[:, items:], prototypes), query)
+
+    def _predict(self, state: State, inputs: Inputs) -> Tensor:
+        context = {name: tensor for name, tensor in state.items() if name != "prototypes"}
+        return negative_squared_distance(self.passes.query(context, inputs), state["prototypes"])
