@@ -55,8 +55,8 @@ def classification_scores(
     ids = np.union1d(truth, predicted)
     columns = precision_recall_fscore_support(truth, predicted, labels=ids, zero_division=0)
     rows = {
-        int(id): Scores(float(precision), float(recall), float(f1), int(support))
-        for id, precision, recall, f1, support in zip(ids, *columns, strict=True)
+        int(class_id): Scores(float(precision), float(recall), float(f1), int(support))
+        for class_id, precision, recall, f1, support in zip(ids, *columns, strict=True)
     }
     averages = {}
     for average in AVERAGES:

@@ -1,0 +1,76 @@
+"""The report as one self-contained page: no script, no file beside it, no address outside it."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+from metacli.report import wording
+
+OPEN_ROWS = 30  # a table of more classes is folded, and its worst classes stand above it
+WORST = 10
+
+# image name -> (heading, what it shows: its alternative text, how to read it)
+FIGURES = {
+    "learning_curve": (
+        "Training",
+        "Training loss and validation accuracy over outer steps",
+        "The band is the 95 % confidence interval over validation episodes. Nothing here touches the test split.",
+    ),
+    "episodes": (
+        "Spread over episodes",
+        "Histogram of the accuracies of the test episodes",
+        "Each test episode is one small task. The line is their mean, the band its 95 % confidence interval: "
+        "the interval of the mean, not the range of the episodes.",
+    ),
+    "confusion": (
+        "Confusions",
+        "Confusion matrix: true classes against answers",
+        "All test queries together. An episode holds a few classes, and only classes that met in an episode "
+        "can be confused; pairs that never met are grey.",
+    ),
+    "support": (
+        "One episode",
+        "Support images and queries of one test episode, with wrong answers marked",
+        "What the learner was given of each class (at most five images are shown), and some of its answers.",
+    ),
+}
+
+
+def html_page(summary: Mapping[str, Any], images: Mapping[str, bytes], config_yaml: str, command: str) -> str:
+    """images: PNG bytes by name, shown in the order of FIGURES where present; command: what repeats the run."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(
+        files("metacli.report").joinpath("report.html.jinja").read_text("utf-8")
+    )
+    classes = summary["per_class"]
+    return template.render(
+        summary=summary,
+        metrics=summary["metrics"],
+        protocol=summary["protocol"],
+        run=summary["run"],
+        test=summary["protocol"]["episode"]["test"],
+        worst=sorted(classes, key=lambda entry: entry["f1"])[:WORST] if len(classes) > OPEN_ROWS else [],
+        figures=[
+            {
+                "name": name,
+                "heading": heading,
+                "shows": shows,
+                "caption": caption,
+                "data": _base64(images[name]),
+            }
+            for name, (heading, shows, caption) in FIGURES.items()
+            if name in images
+        ],
+        config_yaml=config_yaml,
+        command=command,
+        wording=wording,
+    )
+
+
+def _base64(png: bytes) -> str:
+    return b64encode(png).decode()

@@ -1,0 +1,83 @@
+"""The report as plain text and as CSV, and the predictions behind it."""
+
+import csv
+import io
+import textwrap
+from typing import Any
+
+from metacli.report import wording
+from metacli.report.names import columns, printable, right_aligned, shorten
+from metacli.report.results import Results
+
+LINE = 80
+HEADINGS = ("precision", "recall", "f1-score", "support")
+NAME_LIMIT = LINE - 10 * len(HEADINGS)
+
+
+def text_report(summary: dict[str, Any]) -> str:
+    """A row a class as scikit-learn prints it, then what was measured and how; no line exceeds 80 columns."""
+    rows = [(shorten(printable(entry["class"]), NAME_LIMIT), entry) for entry in summary["per_class"]]
+    averages = [(f"{name} avg", entry) for name, entry in summary["averages"].items()]
+    width = max(columns(name) for name, _ in rows + averages)
+    lines = [" " * width + "".join(f"{heading:>10}" for heading in HEADINGS), ""]
+    lines += [_row(name, width, entry) for name, entry in rows]
+    lines += [""]
+    lines += [_row(name, width, entry) for name, entry in averages]
+    lines += [""]
+    for name, value in _facts(summary):
+        lines += textwrap.wrap(
+            printable(value), LINE, initial_indent=f"{name:<19}", subsequent_indent=" " * 19
+        )
+    return "\n".join(lines) + "\n"
+
+
+def csv_report(summary: dict[str, Any]) -> str:
+    """kind (class or average), name, precision, recall, f1, support; numbers in full."""
+    rows = [("class", entry["class"], entry) for entry in summary["per_class"]]
+    rows += [("average", name, entry) for name, entry in summary["averages"].items()]
+    scores = ("precision", "recall", "f1", "support")
+    return _csv(
+        [("kind", "name", *scores)] + [(kind, name, *map(entry.get, scores)) for kind, name, entry in rows]
+    )
+
+
+def predictions_csv(results: Results) -> str:
+    """A line for each query of each episode."""
+    lines: list[tuple[Any, ...]] = [("episode", "row", "item", "true", "predicted", "confidence", "correct")]
+    parts = (results.rows, results.truth, results.predicted, results.confidence)
+    for episode, queries in enumerate(zip(*(part.tolist() for part in parts), strict=True)):
+        for row, truth, predicted, confidence in zip(*queries, strict=True):
+            names = (results.items[row], results.classes[truth], results.classes[predicted])
+            lines.append((episode, row, *names, f"{confidence:.6g}", int(truth == predicted)))
+    return _csv(lines)
+
+
+def _row(name: str, width: int, entry: dict[str, Any]) -> str:
+    scores = "".join(f"{entry[score]:>10.3f}" for score in ("precision", "recall", "f1"))
+    return f"{right_aligned(name, width)}{scores}{entry['support']:>10}"
+
+
+def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    metrics, protocol, run = summary["metrics"], summary["protocol"], summary["run"]
+    episode = protocol["episode"]["test"]
+    accuracy, calibration = metrics["accuracy"], metrics["calibration_error"]
+    return [
+        ("accuracy", f"{wording.percent(accuracy, '+-')} (95 % CI over {accuracy['n']} episodes)"),
+        ("loss", wording.number(metrics["loss"], "+-")),
+        ("calibration error", f"{wording.percent(calibration, '+-')} (15 bins, {calibration['n']} queries)"),
+        ("episodes", f"{wording.setting(episode)}, {episode['queries']} queries per class"),
+        ("split", str(protocol["split"])),
+        ("bn_mode", wording.bn_mode(protocol["bn_mode"])),
+        ("order", wording.order(protocol["order"])),
+        ("selection", str(protocol["selection"])),
+        ("class overlap", wording.overlap(protocol["class_overlap"])),
+        ("run", f"{run['paradigm']} on {run['dataset']}, backbone {run['backbone']}, seed {run['seed']}"),
+        ("episode hash", str(protocol["episode_hash"])),
+        ("result hash", str(summary["result_hash"])),
+    ]
+
+
+def _csv(rows: list[tuple[Any, ...]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,50 @@
+"""Writes the report folder of a run; report.json comes last, so that where it stands the report is complete."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metacli.files import write_atomic, write_json
+from metacli.report.confusion import confusion
+from metacli.report.html import html_page
+from metacli.report.picture import support_picture
+from metacli.report.plots import episode_histogram, learning_curve
+from metacli.report.results import Results, SupportPicture
+from metacli.report.tables import csv_report, predictions_csv, text_report
+
+
+def write_report(
+    folder: Path,
+    results: Results,
+    summary: dict[str, Any],
+    history: Sequence[dict[str, Any]],
+    picture: SupportPicture | None,
+    config_yaml: str,
+    command: str,
+) -> None:
+    """report.txt .csv .html .json, predictions.csv, and confusion, learning_curve, episodes and support .png.
+
+    summary: of `results`, by `summarise` · history: see `learning_curve` · picture: None where the items are
+    no images; then there is no support.png. Raises UserError where the folder can't be written.
+    """
+    if (folder / "report.json").exists():
+        (folder / "report.json").unlink()
+    images = {
+        "confusion": confusion(results),
+        "learning_curve": learning_curve(history),
+        "episodes": episode_histogram(results),
+    }
+    if picture is not None:
+        images["support"] = support_picture(picture)
+    texts = {
+        "report.txt": text_report(summary),
+        "report.csv": csv_report(summary),
+        "predictions.csv": predictions_csv(results),
+        "report.html": html_page(summary, images, config_yaml, command),
+    }
+    for name, image in images.items():
+        write_atomic(folder / f"{name}.png", image)
+    for name, text in texts.items():
+        # A file's name need not be Unicode; what cannot be encoded is shown as \udcXX.
+        write_atomic(folder / name, text.encode("utf-8", "backslashreplace"))
+    write_json(folder / "report.json", summary)
