@@ -28,9 +28,9 @@ def check(config: Config, data: Description, overrides: Sequence[str] = ()) -> l
     return list(_without_effect(config, overrides))
 
 
-def check_fixed_ways(config: Config, ways: int) -> None:
+def check_fixed_ways(config: Config, ways: int, splits: Sequence[str] = ("val", "test")) -> None:
     """`ways`: what the head was built for."""
-    for split in ("val", "test"):
+    for split in splits:
         asked = getattr(config.episode, split).ways
         if asked != ways:
             raise UserError(

@@ -47,7 +47,7 @@ def _translated(
     if kind == "missing":
         return UserError(f"{key} is missing", "set it on the command line or in the YAML file of its group")
     return UserError(
-        f"{key}={value}: {message[0].lower()}{message[1:]}", f"see: metacli train {key.split('.')[0]}=…"
+        f"{key}={value}: {message[0].lower()}{message[1:]}", "metacli train --help shows every key"
     )
 
 

@@ -24,7 +24,7 @@ from metacli.select import moving
 
 
 class MAML(Learner):
-    """inner_lr: step size on the mean support loss; inner_steps while training, eval_steps at evaluation."""
+    """inner_lr: step size on the mean support loss; inner_steps of them while training, inner_eval_steps at evaluation."""
 
     def __init__(
         self,
@@ -34,10 +34,10 @@ class MAML(Learner):
         features: int,
         inner_lr: float,
         inner_steps: int,
-        eval_steps: int,
+        inner_eval_steps: int,
         order: Literal["first", "second"],
-        inner_moves: Sequence[str],
-        outer_moves: Sequence[str],
+        moves_inner: Sequence[str],
+        moves_outer: Sequence[str],
         bn_mode: BatchNormMode,
     ) -> None:
         super().__init__(spec)
@@ -46,13 +46,13 @@ class MAML(Learner):
         self.network.add_module("head", Linear(features, spec.ways))
         self.inner_lr = inner_lr
         self.inner_steps = inner_steps
-        self.eval_steps = eval_steps
+        self.inner_eval_steps = inner_eval_steps
         self.order = order
-        self.adapted = moving(self.network, inner_moves)
+        self.adapted = moving(self.network, moves_inner)
         # A backbone that stays still in the inner loop is run once per pass, outside the loop.
         self.still = not any(name.startswith("backbone.") for name in self.adapted)
         self.passes = Passes(backbone if self.still else self.network, bn_mode)
-        outer = moving(self.network, outer_moves)
+        outer = moving(self.network, moves_outer)
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name in outer)
 
@@ -63,7 +63,7 @@ class MAML(Learner):
         state = {name: named[name].expand(tasks, *named[name].shape) for name in self.adapted}
         inputs = {"x": self.passes.support({}, support.inputs)} if self.still else support.inputs
         with torch.enable_grad():
-            for _ in range(self.inner_steps if self.training else self.eval_steps):
+            for _ in range(self.inner_steps if self.training else self.inner_eval_steps):
                 state = {name: tensor if meta else tensor.detach() for name, tensor in state.items()}
                 state = self._step(state, inputs, support, second=meta and self.order == "second")
         context = self.passes.context({} if self.still else state, support.inputs)

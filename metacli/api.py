@@ -1,0 +1,257 @@
+"""Train, resume and evaluate: the whole of an experiment, as the commands run it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from metacli import build, provenance
+from metacli.checkpoint import load_weights, save_weights
+from metacli.config.compatibility import batch_norm_mode
+from metacli.config.registry import component
+from metacli.config.schema import Config
+from metacli.console import Console
+from metacli.data.prefetch import prefetched
+from metacli.errors import UserError
+from metacli.evaluator import Evaluation, evaluate
+from metacli.learner import Learner
+from metacli.report.results import summarise
+from metacli.report.write import write_report
+from metacli.rundir import RunFolder, create, open_run
+from metacli.runtime import prepare, resolve_device, resolve_threads
+from metacli.trainer import Plan, Trainer
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that a config names, built."""
+
+    config: Config
+    device: torch.device
+    threads: int
+    data: build.Data
+    learner: Learner
+
+    def evaluate(self, split: str, console: Console) -> Evaluation:
+        """On the fixed episodes of a split."""
+        shape = getattr(self.config.episode, split)
+        source = self.data.sources[split]
+        episodes = source.fixed_episodes(
+            source.sampler(build.episode_shape(shape)), shape.count, self.config.trainer.chunk
+        )
+        with console.counting(f"{split} episodes", shape.count) as progress:
+            return evaluate(self.learner, episodes, self.data.table, progress)
+
+
+def assemble(config: Config) -> Experiment:
+    """Raises UserError for what only the machine and the data can tell, before anything is written."""
+    device, threads = resolve_device(config.device.name), resolve_threads(config.device.threads)
+    prepare(device, threads)
+    data = build.build_data(config, device)
+    experiment = Experiment(config, device, threads, data, build.build_learner(config, data.table, device))
+    for split in ("train", "val", "test") if _trains(config) else (config.report.split,):
+        data.sources[split].sampler(build.episode_shape(getattr(config.episode, split)))
+    if config.run.init_from:
+        _start_from(experiment.learner, open_run(config.run.init_from))
+    return experiment
+
+
+def train(
+    config: Config,
+    parent: Path,
+    *,
+    overrides: Sequence[str] = (),
+    choices: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+) -> RunFolder:
+    """A new run under `parent`, from weights to report."""
+    started = time.monotonic()
+    experiment = assemble(config)
+    how = {"overrides": list(overrides), "choices": dict(choices or {})}
+    run = create(parent, config.plain(), how, _manifest(experiment))
+    with run.locked():
+        console = Console(run.log)
+        console.say(f"run {run.path}")
+        for note in (*notes, *experiment.data.table.notes):
+            console.say(note)
+        _fit_and_report(experiment, run, console, started, resumed=False)
+    return run
+
+
+def resume(run: RunFolder, config: Config) -> None:
+    """Go on from the last checkpoint; bit-equal to a run without a break."""
+    started = time.monotonic()
+    with run.locked():
+        experiment = assemble(config)
+        if experiment.data.table.fingerprint != run.manifest()["data"]["fingerprint"]:
+            raise UserError(
+                f"{run.path}: the data has changed since the run began",
+                f"restore the data, or start anew: metacli rerun {run.path}",
+            )
+        console = Console(run.log)
+        for line in provenance.differences(run.manifest(), _manifest(experiment)):
+            console.say(f"since the run began: {line}")
+        _fit_and_report(experiment, run, console, started, resumed=run.last.exists())
+
+
+def evaluate_run(run: RunFolder, config: Config, *, overrides: Sequence[str] = ()) -> RunFolder:
+    """The best weights of `run` under `config`: a folder of its own below the run."""
+    started = time.monotonic()
+    experiment = assemble(config)
+    load_into(experiment.learner, run.best)
+    how = {"overrides": list(overrides), "choices": run.choices(), "of": str(run.path)}
+    evaluation = create(run.path / "evaluations", config.plain(), how, _manifest(experiment))
+    _report(experiment, evaluation, Console(evaluation.log), started, seconds_train=0.0, history=[])
+    return evaluation
+
+
+def load_into(learner: Learner, path: Path) -> None:
+    """Raises UserError where the weights are those of another network."""
+    try:
+        learner.load_state_dict(load_weights(path))
+    except RuntimeError:
+        raise UserError(
+            f"{path}: these weights do not fit the network",
+            "keep the backbone, the ways of the head and the image size of the run",
+        ) from None
+
+
+def _fit_and_report(
+    experiment: Experiment, run: RunFolder, console: Console, started: float, *, resumed: bool
+) -> None:
+    seconds, history = 0.0, []
+    if _trains(experiment.config):
+        trainer = _trainer(experiment, run, console)
+        if resumed:
+            trainer.resume()
+            console.say(f"resumed after step {trainer.progress.step}")
+        progress = trainer.fit()
+        seconds, history = progress.seconds, progress.history
+        console.say(
+            f"trained {progress.step} steps in {seconds:.0f} s; best on validation: "
+            f"{100 * progress.best_accuracy:.2f} % at step {progress.best_step}"
+        )
+        load_into(experiment.learner, run.best)
+    else:
+        save_weights(run.best, experiment.learner.state_dict())
+    _report(experiment, run, console, started, seconds_train=seconds, history=history)
+
+
+def _trainer(experiment: Experiment, run: RunFolder, console: Console) -> Trainer:
+    config, source = experiment.config, experiment.data.sources["train"]
+    sampler = source.sampler(build.episode_shape(config.episode.train))
+    quiet = Console()
+    quiet.live = False
+    optimizer = config.optimizer
+    plan = Plan(**config.trainer.model_dump(), lr=optimizer.lr, schedule=optimizer.schedule, seed=config.seed)
+    return Trainer(
+        learner=experiment.learner,
+        optimizer=build.build_optimizer(config, experiment.learner),
+        episodes=prefetched(
+            lambda step: source.episode(sampler, seed=config.seed, step=step, tasks=plan.meta_batch),
+            config.device.workers,
+            plan.steps,
+        ),
+        validate=lambda: experiment.evaluate("val", quiet).results.accuracy,
+        plan=plan,
+        run=run,
+        console=console,
+    )
+
+
+def _report(
+    experiment: Experiment,
+    run: RunFolder,
+    console: Console,
+    started: float,
+    *,
+    seconds_train: float,
+    history: Sequence[dict[str, Any]],
+) -> None:
+    """Read the asked split once and write what came out."""
+    config, table = experiment.config, experiment.data.table
+    evaluation = experiment.evaluate(config.report.split, console)
+    facts = {
+        "paradigm": config.paradigm.name,
+        "family": config.paradigm.family,
+        "dataset": config.dataset.name,
+        "backbone": run.choices().get("backbone", config.backbone.name),
+        "seed": config.seed,
+        "device": str(experiment.device),
+        "threads": experiment.threads,
+        "seconds_train": round(seconds_train, 1),
+        "seconds_total": round(time.monotonic() - started, 1),
+        "parameters": sum(parameter.numel() for parameter in experiment.learner.parameters()),
+    }
+    summary = summarise(
+        evaluation.results, _protocol(experiment, evaluation.episode_hash), facts, evaluation.result_hash
+    )
+    run.update_manifest(result_hash=evaluation.result_hash, episode_hash=evaluation.episode_hash)
+    config_text = yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True)
+    picture = evaluation.picture(table)
+    command = f"metacli rerun {run.path}"
+    write_report(run.report, evaluation.results, summary, history, picture, config_text, command)
+    accuracy = summary["metrics"]["accuracy"]
+    console.say(
+        f"{config.report.split} accuracy {100 * accuracy['mean']:.2f} ± {100 * accuracy['ci95']:.2f} % "
+        f"over {accuracy['n']} episodes"
+    )
+    console.say(f"report {run.report / 'report.html'}")
+
+
+def _protocol(experiment: Experiment, episode_hash: str) -> dict[str, Any]:
+    config, splits = experiment.config, experiment.data.table.splits
+    trains = _trains(config)
+    together = [int(c) for ids in splits.values() for c in ids]
+    return {
+        "bn_mode": batch_norm_mode(config),
+        "order": getattr(config.paradigm, "order", "none"),
+        "episode": config.episode.model_dump(),
+        "episode_hash": episode_hash,
+        "selection": "best validation accuracy" if trains else "none: nothing is trained",
+        "class_overlap": len(together) - len(set(together)),
+        "split": config.report.split,
+    }
+
+
+def _manifest(experiment: Experiment) -> dict[str, Any]:
+    table = experiment.data.table
+    return {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "versions": provenance.versions(),
+        "machine": provenance.machine(),
+        "code": provenance.code(),
+        "device": str(experiment.device),
+        "threads": experiment.threads,
+        "chunk": experiment.config.trainer.chunk,
+        "data": {
+            "fingerprint": table.fingerprint,
+            "images": len(table.images),
+            "classes": {split: len(ids) for split, ids in table.splits.items()},
+        },
+    }
+
+
+def _start_from(learner: Learner, run: RunFolder) -> None:
+    """Copy the backbone of an earlier run, whatever paradigm trained it."""
+    found = {
+        name.rpartition("backbone.")[2]: tensor
+        for name, tensor in load_weights(run.best).items()
+        if "backbone." in name
+    }
+    own = {name: tensor for name, tensor in learner.state_dict().items() if "backbone." in name}
+    shapes = {name.rpartition("backbone.")[2]: tensor.shape for name, tensor in own.items()}
+    if not own or shapes != {name: tensor.shape for name, tensor in found.items()}:
+        raise UserError(
+            f"run.init_from={run.path}: its backbone is another one",
+            "choose the same backbone, width, norm and image size as that run",
+        )
+    learner.load_state_dict({name: found[name.rpartition("backbone.")[2]] for name in own}, strict=False)
+
+
+def _trains(config: Config) -> bool:
+    return component("paradigm", config.paradigm.name).trains

@@ -1,0 +1,64 @@
+"""The `metacli` command: a table of sub-commands, each imported when it is called."""
+
+import sys
+from importlib import import_module
+
+from metacli import __version__
+
+# name -> (arguments, what it does); the code is metacli/commands/<name>.py
+COMMANDS = {
+    "train": ("[-m] [OVERRIDE ...]", "train and evaluate; -m sweeps over several values"),
+    "eval": ("RUN [OVERRIDE ...]", "evaluate the best weights of a run again"),
+    "resume": ("RUN", "go on with an interrupted run, bit for bit"),
+    "rerun": ("RUN [OVERRIDE ...]", "a new run from a saved one; says whether it is identical"),
+    "list": ("[GROUP]", "what can be chosen: data sets, paradigms, backbones, ..."),
+}
+
+USAGE = "\n".join(
+    [
+        "metacli: few-shot and meta-learning experiments from one command",
+        "",
+        "usage: metacli COMMAND ...",
+        "",
+        *(f"  {name + ' ' + arguments:<28}{about}" for name, (arguments, about) in COMMANDS.items()),
+        "",
+        "An OVERRIDE picks an option (paradigm=protonet) or sets a value (episode.test.shots=5).",
+        "",
+        "  metacli train paradigm=maml",
+        "  metacli train paradigm=protonet dataset=omniglot episode=20w5s",
+        "  metacli train -m paradigm=maml,protonet seed=0,1,2",
+        "  metacli train --help         every key and its value",
+    ]
+)
+
+
+def main() -> None:
+    """Console entry point: runs the command, turns user errors into plain lines, exits."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Exit code: 0 done, 1 differs (rerun), 2 the user's mistake, 128 + n stopped by signal n."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE)
+        return 0
+    if arguments[0] == "--version":
+        print(f"metacli {__version__}")
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        return _unknown(name)
+    from metacli.commands.guard import guarded
+
+    return guarded(import_module(f"metacli.commands.{name}").run, rest)
+
+
+def _unknown(name: str) -> int:
+    from metacli.errors import suggest
+
+    print(f"metacli: unknown command {name}\n{suggest(name, COMMANDS)}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

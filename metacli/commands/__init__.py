@@ -1,0 +1,1 @@
+"""One file a sub-command, each with `run(arguments) -> exit code`."""

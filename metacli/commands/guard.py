@@ -1,0 +1,30 @@
+"""Exceptions that a user can do something about -> a few plain lines and an exit code."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from metacli.errors import UserError
+
+
+def guarded(command: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """Tracebacks are for bugs; METACLI_TRACEBACK=1 shows them for user errors too."""
+    try:
+        return command(arguments)
+    except BrokenPipeError:
+        # The reader of our output is gone: so is the reason to go on. Nothing may be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        print("metacli: stopped", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if os.environ.get("METACLI_TRACEBACK") == "1":
+            raise
+        from metacli.config.translate import translated
+
+        told = error if isinstance(error, UserError) else translated(error)
+        if told is None:
+            raise
+        print(f"metacli: {told}", file=sys.stderr)
+        return 2

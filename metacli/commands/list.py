@@ -1,0 +1,51 @@
+"""metacli list [GROUP]: the options of each config group, with the first words of their code's documentation."""
+
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+import yaml
+
+from metacli.config.compose import config_folder, search_folders
+from metacli.config.registry import component, groups
+from metacli.errors import UserError, suggest
+
+
+def run(arguments: list[str]) -> int:
+    options = _options()
+    wanted = [name.rstrip("s") if name not in options else name for name in arguments]
+    for name in wanted:
+        if name not in options:
+            raise UserError(f"no config group {name}", suggest(name, options))
+    for group in wanted or options:
+        print(group)
+        for option, path in options[group].items():
+            first, *more = wrap(_about(group, path), 80 - 26) or [""]
+            print(f"  {option:<24}{first}".rstrip())
+            print("".join(f"{'':26}{line}\n" for line in more), end="")
+    return 0
+
+
+def _options() -> dict[str, dict[str, Path]]:
+    """Group -> option -> its YAML file."""
+    found: dict[str, dict[str, Path]] = {}
+    for root in (config_folder(), *search_folders()):
+        for path in sorted(root.glob("*/**/*.yaml")):
+            group, *rest = path.relative_to(root).with_suffix("").parts
+            found.setdefault(group, {})["/".join(rest)] = path
+    return found
+
+
+def _about(group: str, path: Path) -> str:
+    """One line: the paradigm's family, then the YAML's opening comment, else the code's first sentence."""
+    text = path.read_text(encoding="utf-8")
+    comments = [
+        line[2:] for line in text.splitlines() if line.startswith("# ") and not line.startswith("# @")
+    ]
+    node: dict[str, Any] = yaml.safe_load(text) or {}
+    node = node.get(group) or node
+    about = comments[0] if comments else ""
+    if not about and group in groups() and "name" in node:
+        about = component(group, node["name"]).summary
+    family = f"[{node['family']}] " if "family" in node else ""
+    return family + about

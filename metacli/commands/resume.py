@@ -1,0 +1,26 @@
+"""metacli resume RUN: go on with an interrupted run where its last checkpoint stands."""
+
+from metacli.commands.checked import checked
+from metacli.commands.saved import named_run
+from metacli.errors import UserError
+
+
+def run(arguments: list[str]) -> int:
+    found, overrides = named_run(arguments, "resume")
+    if overrides:
+        raise UserError(
+            f"resume takes no overrides: {' '.join(overrides)}",
+            f"for a changed run: metacli rerun {found.path} ...",
+        )
+    if found.finished:
+        print(f"{found.path} is finished: {found.report / 'report.html'}")
+        return 0
+    values = found.config()
+    written = found.manifest()
+    values["device"] |= {"name": written["device"], "threads": written["threads"]}
+    config, _ = checked(values, [])
+
+    from metacli import api
+
+    api.resume(found, config)
+    return 0

@@ -1,0 +1,29 @@
+"""A config node -> the object it names. Constructors get plain values; which ones, their signatures say."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from metacli.config.registry import component, load
+from metacli.config.schema import Named
+
+_FOR_OTHERS = {"name", "family", "schedule"}  # read by the registry, the report and the trainer
+
+
+def construct(group: str, node: Named, **context: Any) -> Any:
+    """Call the component that `node` names with its values (a.b becomes a_b) and what it asks of `context`."""
+    target = load(component(group, node.name).target)
+    values = {key: value for key, value in flatten(node.model_dump()).items() if key not in _FOR_OTHERS}
+    wanted = inspect.signature(target).parameters
+    return target(**values, **{key: value for key, value in context.items() if key in wanted})
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"inner": {"lr": 1}} -> {"inner_lr": 1}"""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}_")
+        else:
+            flat[prefix + key] = value
+    return flat

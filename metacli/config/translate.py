@@ -1,0 +1,78 @@
+"""Hydra's and OmegaConf's exceptions -> UserError with the key, the value and a suggestion."""
+
+import re
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import (
+    ConfigKeyError,
+    InterpolationKeyError,
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
+
+from metacli.errors import UserError, suggest
+
+
+def translated(error: BaseException) -> UserError | None:
+    """None where the error is no mistake of the user's."""
+    causes = list(_chain(error))
+    for cause in causes:
+        if isinstance(cause, MissingConfigException):
+            return _missing_option(cause)
+        if isinstance(cause, OverrideParseException):
+            return UserError(
+                f"cannot read {cause.override}",
+                "overrides look like group=option, key=value or key=[a,b]; values with spaces need quotes",
+            )
+        if isinstance(cause, MissingMandatoryValue):
+            return _mandatory(cause)
+    for cause in causes:
+        if isinstance(cause, ConfigKeyError | OmegaConfBaseException) and (
+            told := _omegaconf(cause, str(error))
+        ):
+            return told
+    if isinstance(error, HydraException):
+        return UserError(_first_line(error), "see: metacli train --help")
+    return None
+
+
+def _missing_option(error: MissingConfigException) -> UserError:
+    wanted = error.missing_cfg_file or ""
+    group, _, option = str(wanted).rpartition("/")
+    options = [o for o in error.options or () if o]
+    if not group:
+        return UserError(f"no config {wanted}", suggest(str(wanted), options))
+    return UserError(f"{group}={option}: no such option", suggest(option, options))
+
+
+def _mandatory(error: MissingMandatoryValue) -> UserError:
+    key = getattr(error, "full_key", None) or re.sub(r".*: ", "", _first_line(error))
+    return UserError(f"{key} must be given", f"{key}=VALUE")
+
+
+def _omegaconf(error: OmegaConfBaseException, outer: str) -> UserError | None:
+    key = str(error.full_key or error.key or "")
+    if isinstance(error, InterpolationKeyError | InterpolationResolutionError):
+        return UserError(f"{key}: {_first_line(error)}", "name an existing key, or quote ${...}")
+    node = error.parent_node
+    if "not in struct" in str(error) or isinstance(error, ConfigKeyError):
+        known = [str(k) for k in node] if node is not None and hasattr(node, "keys") else []
+        return UserError(f"unknown key {key}", suggest(key.rpartition(".")[2], known))
+    if match := re.search(r"Could not override '([^']+)'", outer):
+        return UserError(f"cannot set {match.group(1)}", _first_line(error))
+    return UserError(
+        f"{key}: {_first_line(error)}" if key else _first_line(error), "see: metacli train --help"
+    )
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

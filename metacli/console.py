@@ -1,0 +1,117 @@
+"""What a run says while it works: a live line on a terminal, plain lines in a pipe; both go to the log."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+
+class Display(Protocol):
+    def update(self, step: int, row: Mapping[str, Any], tasks: int) -> None: ...
+
+
+class Console:
+    """`log` receives every line as well."""
+
+    def __init__(self, log: Callable[[str], None] = lambda line: None) -> None:
+        self.log = log
+        self.live = sys.stdout.isatty()
+
+    def say(self, line: str) -> None:
+        self.log(line)
+        print(line, flush=True)
+
+    @contextmanager
+    def training(self, steps: int, done: int) -> Iterator[Display]:
+        if not self.live:
+            yield _Lines(self.say, steps, done)
+            return
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.completed}/{task.total}"),
+            BarColumn(bar_width=16),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(compact=True),
+        )
+        with Progress(*columns, transient=True, refresh_per_second=4) as progress:
+            bar = progress.add_task("starting", total=steps, completed=done)
+            yield _Live(self, progress, bar, steps, done)
+
+    @contextmanager
+    def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        """A callback that takes the number done."""
+        if not self.live:
+            yield lambda done: None
+            return
+        from rich.progress import Progress
+
+        with Progress(transient=True) as progress:
+            bar = progress.add_task(what, total=total)
+            yield lambda done: progress.update(bar, completed=done)
+
+
+class _Lines:
+    """A line whenever something was measured."""
+
+    def __init__(self, say: Callable[[str], None], steps: int, done: int) -> None:
+        self.say = say
+        self.steps = steps
+        self.pace = _Pace(steps, done)
+        self.validation = ""
+
+    def update(self, step: int, row: Mapping[str, Any], tasks: int) -> None:
+        speed, left = self.pace.update(step, tasks)
+        self.validation = _validation(row) or self.validation
+        if self.validation and "val_accuracy" in row:
+            self.say(
+                f"step {step}/{self.steps}  loss {row['loss']:.4f}  {self.validation}  {speed}  {left} left"
+            )
+        else:
+            self.say(f"step {step}/{self.steps}  loss {row['loss']:.4f}  {speed}  {left} left")
+
+
+class _Live:
+    """One line that is redrawn; validations stay on the screen."""
+
+    def __init__(self, console: Console, progress: Any, bar: Any, steps: int, done: int) -> None:
+        self.console = console
+        self.progress = progress
+        self.bar = bar
+        self.steps = steps
+        self.pace = _Pace(steps, done)
+        self.validation = ""
+
+    def update(self, step: int, row: Mapping[str, Any], tasks: int) -> None:
+        speed, _ = self.pace.update(step, tasks)
+        if validation := _validation(row):
+            self.validation = validation
+            line = f"step {step}/{self.steps}  loss {row['loss']:.4f}  {validation}  {speed}"
+            self.console.log(line)
+            self.progress.console.print(line, highlight=False)
+        self.progress.update(
+            self.bar, completed=step, description=f"loss {row['loss']:.4f}  {self.validation}  {speed}"
+        )
+
+
+class _Pace:
+    """Tasks a second since the last look, and time left by the mean pace of this process."""
+
+    def __init__(self, steps: int, done: int) -> None:
+        self.steps = steps
+        self.done = done
+        self.started = self.looked = time.monotonic()
+
+    def update(self, step: int, tasks: int) -> tuple[str, str]:
+        now = time.monotonic()
+        speed = tasks / max(now - self.looked, 1e-9)
+        left = (self.steps - step) * (now - self.started) / max(step - self.done, 1)
+        self.looked = now
+        return f"{speed:.0f} tasks/s", f"{int(left) // 60}:{int(left) % 60:02d}"
+
+
+def _validation(row: Mapping[str, Any]) -> str:
+    if "val_accuracy" not in row:
+        return ""
+    return f"val {100 * row['val_accuracy']:.2f} ± {100 * row['val_ci95']:.2f} %"

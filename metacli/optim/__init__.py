@@ -1,0 +1,1 @@
+"""Outer-loop optimisation beside torch's own optimizers."""

@@ -1,0 +1,208 @@
+"""The outer loop: chunks of tasks, one optimizer step, validation, checkpoints that resume bit for bit."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from metacli.checkpoint import load_state, save_state, save_weights
+from metacli.console import Console
+from metacli.episode import Episode
+from metacli.errors import UserError
+from metacli.layers import BatchNorm, recorded
+from metacli.learner import Learner
+from metacli.metrics import mean_ci95
+from metacli.optim.schedule import Schedule, set_learning_rate
+from metacli.rundir import RunFolder
+from metacli.runtime import generator
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how carefully to train; the trainer group of the config."""
+
+    steps: int
+    meta_batch: int
+    chunk: int
+    val_every: int
+    log_every: int
+    patience: int
+    clip: float
+    lr: float
+    schedule: Schedule
+    seed: int
+
+
+@dataclass
+class Progress:
+    """What changes while training; all of it is in every checkpoint."""
+
+    step: int = 0
+    best_step: int = 0
+    best_accuracy: float = -1.0
+    seconds: float = 0.0
+    pending: list[float] = field(default_factory=list)  # losses since the last line of the history
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Interrupted(Exception):
+    """A signal asked for a stop; the state is saved. `code`: the exit code to leave with."""
+
+    def __init__(self, number: int, step: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name} after step {step}")
+        self.code = 128 + number
+
+
+class Trainer:
+    """Trains `learner` on `episodes(step)`, selects by `validate()` -> accuracies [E]."""
+
+    def __init__(
+        self,
+        *,
+        learner: Learner,
+        optimizer: Optimizer,
+        episodes: Callable[[int], Episode],
+        validate: Callable[[], Any],
+        plan: Plan,
+        run: RunFolder,
+        console: Console,
+    ) -> None:
+        self.learner = learner
+        self.optimizer = optimizer
+        self.episodes = episodes
+        self.validate = validate
+        self.plan = plan
+        self.run = run
+        self.console = console
+        self.progress = Progress()
+
+    def resume(self) -> None:
+        """Continue from the last checkpoint of the run."""
+        state = load_state(self.run.last)
+        self.learner.load_state_dict(state["learner"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.progress = Progress(**state["progress"])
+        self.run.write_metrics(self.progress.history)
+
+    def fit(self) -> Progress:
+        """Runs to the last step, or until `patience` validations brought nothing better."""
+        plan, progress = self.plan, self.progress
+        self.learner.train()
+        started, before = time.monotonic(), progress.seconds
+        losses: list[Tensor] = []  # not looked at yet: looking at each would make a GPU wait
+        with self.console.training(plan.steps, progress.step) as display, _signals() as asked:
+            if progress.step == 0:
+                self._save()
+            while progress.step < plan.steps and not self._exhausted():
+                losses.append(self._step(progress.step))
+                progress.step += 1
+                progress.seconds = before + time.monotonic() - started
+                validates = progress.step % plan.val_every == 0 or progress.step == plan.steps
+                reports = validates or progress.step % plan.log_every == 0
+                if reports or asked:
+                    progress.pending += self._finite(losses)
+                    losses.clear()
+                if reports:
+                    row = {"step": progress.step, "loss": sum(progress.pending) / len(progress.pending)}
+                    row |= self._validation() if validates else {}
+                    display.update(progress.step, row, tasks=len(progress.pending) * plan.meta_batch)
+                    progress.history.append(row)
+                    progress.pending = []
+                    self.run.add_metrics(row)
+                if validates or asked:
+                    self._save()
+                if asked:
+                    raise Interrupted(asked[0], progress.step)
+        return progress
+
+    def _step(self, step: int) -> Tensor:
+        """One outer step; the mean loss of its tasks."""
+        plan = self.plan
+        episode = self.episodes(step)
+        self.learner.begin_step(step, plan.steps, generator(plan.seed, "begin_step", step))
+        set_learning_rate(self.optimizer, plan.lr, plan.schedule, step, plan.steps)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses: list[Tensor] = []
+        staged: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        for chunk in episode.chunks(plan.chunk):
+            with recorded(self.learner, differentiable=False) as statistics:
+                loss = self.learner.meta_loss(chunk)
+            (loss.sum() / len(episode)).backward()
+            losses.append(loss.detach())
+            for name, pair in statistics.items():
+                staged.setdefault(name, []).append(pair)
+        if plan.clip:
+            torch.nn.utils.clip_grad_norm_(self.learner.parameters(), plan.clip)
+        self.optimizer.step()
+        self._commit(staged)
+        return torch.cat(losses).mean()
+
+    def _commit(self, staged: dict[str, list[tuple[Tensor, Tensor]]]) -> None:
+        """Running statistics move once a step, over all tasks in order: chunks cannot change them."""
+        for name, pairs in staged.items():
+            layer = self.learner.get_submodule(name)
+            assert isinstance(layer, BatchNorm)
+            if layer.tracks:
+                means, variances = zip(*pairs, strict=True)
+                layer.commit(torch.cat(means), torch.cat(variances))
+
+    def _finite(self, losses: list[Tensor]) -> list[float]:
+        """The losses as numbers. Raises UserError at the first that is not finite."""
+        values = torch.stack(losses).tolist()
+        for place, value in enumerate(values):
+            if not math.isfinite(value):
+                raise self._diverged(f"the loss became {value}", self.progress.step - len(values) + 1 + place)
+        return values
+
+    def _diverged(self, what: str, step: int) -> UserError:
+        return UserError(
+            f"{what} at step {step}; the last good checkpoint is kept: {self.run.last}",
+            "usual causes: optimizer.lr or paradigm.inner.lr too high, or no limit on the gradient (trainer.clip=10)",
+        )
+
+    def _validation(self) -> dict[str, float]:
+        accuracy, ci95 = mean_ci95(self.validate())
+        if accuracy > self.progress.best_accuracy:
+            self.progress.best_accuracy, self.progress.best_step = accuracy, self.progress.step
+            save_weights(self.run.best, self.learner.state_dict())
+        return {"val_accuracy": accuracy, "val_ci95": ci95}
+
+    def _exhausted(self) -> bool:
+        plan, progress = self.plan, self.progress
+        return plan.patience > 0 and progress.step - progress.best_step > plan.patience * plan.val_every
+
+    def _save(self) -> None:
+        if not all(torch.isfinite(parameter).all() for parameter in self.learner.parameters()):
+            raise self._diverged("a weight is no longer finite", self.progress.step)
+        save_state(
+            self.run.last,
+            {
+                "learner": self.learner.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "progress": asdict(self.progress),
+            },
+        )
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Signals that ask for a stop are noted, so that the step under way can end; handlers are put back."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda got, _: asked.append(got)) for number in numbers}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
