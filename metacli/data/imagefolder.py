@@ -230,7 +230,7 @@ def _image_files(folder: str, below: str = "", above: frozenset[str] = frozenset
         return
     with os.scandir(folder) as entries:
         visible = [entry for entry in entries if not entry.name.startswith(".")]
-    for entry in visible:
+    for entry in sorted(visible, key=lambda entry: entry.name):
         if entry.is_dir():
             yield from _image_files(entry.path, f"{below}{entry.name}/", above | {real})
         elif entry.name.lower().endswith(_SUFFIXES):

@@ -217,7 +217,7 @@ def _drawings(folder: Path) -> tuple[list[str], str]:
         else:
             for name in glob.glob(f"{part}/*/*/*.png", root_dir=folder):
                 names.append(name.replace(os.sep, "/"))
-                about = os.stat(folder / name)
+                about = os.stat(os.path.join(folder, name))
                 content.append(f"{name} {about.st_size} {about.st_mtime_ns}")
     names.sort(key=lambda name: name.partition("/")[2])
     return names, "\n".join(sorted(content))
