@@ -77,7 +77,7 @@ def choose(codes: Sequence[int]) -> list[Glyph]:
     group = np.full(len(codes), -1)
     kept: list[int] = []
     for new in range(len(codes)):
-        if (upright[new, kept] >= SAME).any():
+        if (upright[new, :new] >= SAME).any():
             continue
         akin = (turned[new, kept] >= ALIKE) | (stems[kept] == stems[new])
         members = np.flatnonzero((group >= 0) & np.isin(group, group[kept][akin]))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CHOICE = Path(__file__).with_name("glyphs.txt")  # written by glyph_choice.py
 _VERSION = "glyphs 1"  # part of the cache key: raise the number when a pixel can change
 
+# Strong enough that the nearest class mean of raw pixels is right in 55 % of a 5-way 1-shot task over test
+# classes, where a small ProtoNet reaches 97 %.
 _ROTATION = 15.0  # degrees, either way
 _SHEAR = 0.25
 _STRETCH = 0.30  # width against height, as a logarithm
