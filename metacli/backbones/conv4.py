@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from metacli.layers import Conv2d, channels_last, max_pool, normalisation
+from metacli.layers import Conv2d, channels_last, conv_norm, max_pool, normalisation
 from metacli.layers.norm import NormKind
 
 Downsample = Literal["max_pool", "stride"]
@@ -53,5 +53,5 @@ class Block(nn.Module):
         self.pool = downsample == "max_pool"
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(self.conv(x))
+        x = conv_norm(self.conv, self.norm, x)
         return max_pool(x) if self.pool else x

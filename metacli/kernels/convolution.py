@@ -36,7 +36,7 @@ class _Convolution(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor, patches: Tensor | None, geometry: Geometry) -> Tensor:
         if patches is None and not _by_library(x, geometry):
-            patches = _patches(x, geometry)
+            patches = patches_of(x, geometry)
         ctx.save_for_backward(x, w, patches)
         ctx.geometry = geometry
         return _forward(x, w, patches, geometry)
@@ -61,7 +61,7 @@ class _InputGradient(Function):
     def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
         g, w = ctx.saved_tensors
         u = u.contiguous()
-        patches = None if _by_library(u, ctx.geometry) else _patches(u, ctx.geometry)
+        patches = None if _by_library(u, ctx.geometry) else patches_of(u, ctx.geometry)
         dg = _Convolution.apply(u, w, patches, ctx.geometry) if ctx.needs_input_grad[0] else None
         dw = _WeightGradient.apply(g, u, patches, ctx.geometry) if ctx.needs_input_grad[1] else None
         return dg, dw, None, None
@@ -86,7 +86,7 @@ def _by_library(x: Tensor, geometry: Geometry) -> bool:
     return x.shape[1] * geometry.output(x.shape[2]) * geometry.output(x.shape[3]) >= LIBRARY_ROWS
 
 
-def _patches(x: Tensor, geometry: Geometry) -> Tensor:
+def patches_of(x: Tensor, geometry: Geometry) -> Tensor:
     """[T, N, H, W, C] -> [T, N·H'·W', S·S·C]: one strided copy, rows of S·C values lie together."""
     tasks, items, height, width, channels = x.shape
     s, p, k = geometry.stride, geometry.padding, geometry.kernel
@@ -130,13 +130,42 @@ def _input_gradient(g: Tensor, w: Tensor, shape: torch.Size, geometry: Geometry)
             dx[t] = _channels_last(_library_backward(g[t], dx[t], w[t], geometry, wanted="input"))
         return dx
     if s == 1:  # a convolution again, with the kernel turned around
+        around = Geometry(1, k - 1 - p, k)
         turned = w.flip(2, 3).permute(0, 4, 2, 3, 1)
-        return _forward(g, turned, _patches(g, Geometry(1, k - 1 - p, k)), Geometry(1, k - 1 - p, k))
+        return _forward(g, turned, patches_of(g, around), around)
+    if geometry == Geometry(stride=2, padding=1, kernel=3):
+        return _gather_by_parity(g, w, shape)
     return _scatter(torch.bmm(g.flatten(1, 3), w.flatten(2)), shape, g.shape[2:4], geometry)
 
 
+def _gather_by_parity(g: Tensor, w: Tensor, shape: torch.Size) -> Tensor:
+    """Input gradient of a 3×3 convolution with stride 2 and padding 1, one product for each parity of (row, column).
+
+    A pixel with even coordinates is under the middle tap of one output; an odd row (column) is under the outer
+    taps of two. Each output window of 2×2 values is copied once, ordered so that every parity reads a slice.
+    """
+    tasks, items, height, width, channels = shape
+    _, _, rows, columns, outputs = g.shape
+    g = F.pad(g, (0, 0, 0, 1, 0, 1))
+    window = torch.stack(
+        [g[:, :, :-1, 1:], g[:, :, :-1, :-1], g[:, :, 1:, :-1], g[:, :, 1:, 1:]], 4
+    )  # right, here, below, below right: [T, N, H', W', 4, K]
+    window = window.view(tasks, items * rows * columns, 4 * outputs)
+    dx = g.new_empty(tasks, items, rows, 2, columns, 2, channels)
+    for (row, column), first, taps in (
+        ((0, 0), 1, [(1, 1)]),
+        ((0, 1), 0, [(1, 0), (1, 2)]),
+        ((1, 0), 1, [(2, 1), (0, 1)]),
+        ((1, 1), 0, [(2, 0), (2, 2), (0, 2), (0, 0)]),
+    ):
+        kernel = torch.cat([w[:, :, i, j] for i, j in taps], 1)  # [T, taps·K, C]
+        part = window[:, :, first * outputs : (first + len(taps)) * outputs]
+        dx[:, :, :, row, :, column] = torch.bmm(part, kernel).view(tasks, items, rows, columns, channels)
+    return dx.view(tasks, items, 2 * rows, 2 * columns, channels)[:, :, :height, :width].contiguous()
+
+
 def _scatter(patches: Tensor, shape: torch.Size, output: torch.Size, geometry: Geometry) -> Tensor:
-    """Adjoint of `_patches`: adds every patch where it was taken from."""
+    """Adjoint of `patches_of`: adds every patch where it was taken from."""
     tasks, items, height, width, channels = shape
     s, p, k = geometry
     rows, columns = output

@@ -5,6 +5,7 @@ sees the extra axis and computes all tasks at once. Channels come last, which is
 """
 
 from metacli.layers.affine import Conv2d, Linear
+from metacli.layers.fused import conv_norm
 from metacli.layers.norm import BatchNorm, GroupNorm, NoNorm, normalisation, recorded
 from metacli.layers.passes import Passes
 from metacli.layers.pooling import channels_last, max_pool
@@ -17,6 +18,7 @@ __all__ = [
     "NoNorm",
     "Passes",
     "channels_last",
+    "conv_norm",
     "max_pool",
     "normalisation",
     "recorded",

@@ -51,16 +51,26 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.running_mean.dim() == 2 or (self.tracks and not self.training):
+        if not self.takes_batch_statistics:
             return self._with_stored_statistics(x)
         y = x.flatten(1, -2)  # [T, M, C]
         gamma, beta = self.weight.expand(len(x), -1).unsqueeze(1), self.bias.expand(len(x), -1).unsqueeze(1)
         out, mean, variance = batch_norm(y, gamma, beta, self.eps, self.relu)
-        if self.recorder is not None:
-            if self.recorder.differentiable:
-                variance, mean = torch.var_mean(y, 1, correction=0)
-            self.recorder.add(self, mean, variance)
+        if self.recorder is not None and self.recorder.differentiable:
+            variance, mean = torch.var_mean(y, 1, correction=0)
+        self.record(mean, variance)
         return out.view_as(x)
+
+    @property
+    def takes_batch_statistics(self) -> bool:
+        return self.running_mean.dim() == 1 and not (self.tracks and not self.training)
+
+    def record(self, mean: Tensor, variance: Tensor) -> None:
+        """Hand the statistics of a pass, [T, C], to whoever collects them."""
+        if self.recorder is not None:
+            if not self.recorder.differentiable:
+                mean, variance = mean.detach(), variance.detach()
+            self.recorder.add(self, mean, variance)
 
     def commit(self, mean: Tensor, variance: Tensor) -> None:
         """Move the running statistics towards those of one outer step, averaged over its tasks [T, C]."""

@@ -24,7 +24,7 @@ from metacli.select import moving
 
 
 class MAML(Learner):
-    """inner_lr: step size on the mean support loss; inner_steps of them while training, inner_eval_steps at evaluation."""
+    """inner_lr: step size on the mean support loss; inner_steps while training, inner_eval_steps at evaluation."""
 
     def __init__(
         self,
