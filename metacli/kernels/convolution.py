@@ -90,11 +90,11 @@ def patches_of(x: Tensor, geometry: Geometry) -> Tensor:
     """[T, N, H, W, C] -> [T, N·H'·W', S·S·C]: one strided copy, rows of S·C values lie together."""
     tasks, items, height, width, channels = x.shape
     s, p, k = geometry.stride, geometry.padding, geometry.kernel
-    x = F.pad(x, (0, 0, p, p, p, p)) if p else x.contiguous()
-    a, b, c, d, e = x.stride()
-    rows, columns = geometry.output(height), geometry.output(width)
-    view = x.as_strided((tasks, items, rows, columns, k, k * channels), (a, b, s * c, s * d, c, e))
-    return view.reshape(tasks, items * rows * columns, k * k * channels)
+    if p:
+        x = F.pad(x, (0, 0, p, p, p, p))
+    windows = x.unfold(2, k, s).unfold(3, k, s)  # [T, N, H', W', C, S, S]
+    rows = items * geometry.output(height) * geometry.output(width)
+    return windows.permute(0, 1, 2, 3, 5, 6, 4).reshape(tasks, rows, k * k * channels)
 
 
 def _forward(x: Tensor, w: Tensor, patches: Tensor | None, geometry: Geometry) -> Tensor:
