@@ -3,6 +3,7 @@
 Each applies ReLU after it when told so, because the two fuse.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -22,7 +23,7 @@ def normalisation(kind: NormKind, channels: int) -> nn.Module:
         case "batch":
             return BatchNorm(channels, relu=True)
         case "group":
-            return GroupNorm(channels, groups=min(8, channels), relu=True)
+            return GroupNorm(channels, groups=math.gcd(8, channels), relu=True)
         case "layer":
             return GroupNorm(channels, groups=1, relu=True)
         case "none":
