@@ -26,7 +26,7 @@ def scrambled(module):
 def plain_norm(kind, channels):
     return {
         "batch": lambda: nn.BatchNorm2d(channels),
-        "group": lambda: nn.GroupNorm(min(8, channels), channels),
+        "group": lambda: nn.GroupNorm(2, channels),
         "layer": lambda: nn.GroupNorm(1, channels),
         "none": nn.Identity,
     }[kind]()
