@@ -43,24 +43,25 @@ class ImageSource:
     def episode(self, sampler: Sampler, *, seed: int, step: int, tasks: int) -> Episode:
         """The meta-batch of one outer step."""
         index = torch.arange(step * tasks, (step + 1) * tasks)
-        return self._gather(sampler, index, generator(seed, self.split, step))
+        classes, rows = sampler.sample(tasks, generator(seed, self.split, step))
+        return self._gather(index, classes, rows, sampler.shape.shots)
 
     def fixed_episodes(
-        self, sampler: Sampler, count: int, block: int = EVALUATION_BLOCK
+        self, sampler: Sampler, count: int, chunk: int = EVALUATION_BLOCK
     ) -> Iterator[Episode]:
-        """The first `count` of an endless list of episodes that is the same for every method and run."""
-        for start in range(0, count, EVALUATION_BLOCK):
-            size = min(EVALUATION_BLOCK, count - start)
-            source = generator(EVALUATION_SEED, f"{self.split} evaluation", start // EVALUATION_BLOCK)
-            whole = self._gather(sampler, torch.arange(start, start + EVALUATION_BLOCK), source)
-            yield from Episode(
-                whole.support.tasks(0, size), whole.query.tasks(0, size), whole.index[:size]
-            ).chunks(block)
+        """The first `count` of an endless list of episodes that is the same for every method and run.
 
-    def _gather(self, sampler: Sampler, index: Tensor, source: torch.Generator) -> Episode:
-        classes, rows = sampler.sample(len(index), source)
+        At most `chunk` of them at a time, so that `chunk` decides the memory.
+        """
+        for start in range(0, count, EVALUATION_BLOCK):
+            source = generator(EVALUATION_SEED, f"{self.split} evaluation", start // EVALUATION_BLOCK)
+            classes, rows = sampler.sample(EVALUATION_BLOCK, source)
+            for part in torch.arange(start, min(start + EVALUATION_BLOCK, count)).split(chunk):
+                yield self._gather(part, classes[part - start], rows[part - start], sampler.shape.shots)
+
+    def _gather(self, index: Tensor, classes: Tensor, rows: Tensor, shots: int) -> Episode:
+        """index [T] · classes [T, W] of the split · rows [T, W, n], the first `shots` of each class support."""
         classes = self.classes[classes]
-        shots = sampler.shape.shots
         support = self._examples(rows[:, :, :shots], classes)
         return Episode(support, self._examples(rows[:, :, shots:], classes), index)
 
