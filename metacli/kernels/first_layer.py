@@ -26,8 +26,11 @@ def normalised_convolution(
     w = w.flatten(2)
     centre = patches.mean(1, keepdim=True)
     spread = patches - centre
-    covariance = spread.transpose(1, 2) @ spread / patches.shape[1]  # [T, P, P]
-    mean = (w @ centre.transpose(1, 2)).squeeze(2)
+    # Image by image: in float32 one sum over all rows loses two digits more.
+    images = spread.unflatten(1, (x.shape[1], -1)).flatten(0, 1)  # [T·N, H'·W', P]
+    products = torch.bmm(images.transpose(1, 2), images)
+    covariance = products.unflatten(0, x.shape[:2]).sum(1) / patches.shape[1]  # [T, P, P]
+    mean = (w * centre).sum(2)
     variance = ((w @ covariance) * w).sum(2)
     scale = gamma * (variance + eps).rsqrt()
     folded = torch.cat([w * scale.unsqueeze(2), (beta - mean * scale).unsqueeze(2)], 2)  # [T, K, P + 1]

@@ -26,10 +26,11 @@ class _BatchNorm(Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         mean = y.mean(1, keepdim=True)
         normal = y - mean
-        variance = torch.linalg.vector_norm(normal, dim=1, keepdim=True).square_().div_(y.shape[1])
+        out = normal.square()  # for now; torch adds a mean up pairwise, a vector_norm one by one
+        variance = out.mean(1, keepdim=True)
         scale = (variance + eps).rsqrt_()  # 1/σ
         normal.mul_(scale)
-        out = torch.addcmul(beta, normal, gamma)
+        torch.addcmul(beta, normal, gamma, out=out)
         if relu:
             out.relu_()
         ctx.save_for_backward(y, gamma, normal, scale, out)

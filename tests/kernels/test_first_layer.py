@@ -10,9 +10,9 @@ from metacli.kernels.first_layer import normalised_convolution
 EPS = 1e-5
 
 
-def operands(*, channels, dtype=torch.float64, device="cpu", size=(7, 6)):
+def operands(*, channels, items=4, size=(7, 6), dtype=torch.float64, device="cpu"):
     random = torch.Generator().manual_seed(0)
-    x = torch.randn(2, 4, *size, channels, generator=random, dtype=torch.float64)
+    x = torch.randn(2, items, *size, channels, generator=random, dtype=torch.float64)
     w = torch.randn(2, 5, 3, 3, channels, generator=random, dtype=torch.float64)
     gamma, beta = torch.randn(2, 2, 5, generator=random, dtype=torch.float64)
     x, *weights = (tensor.to(device, dtype) for tensor in (x, w, gamma, beta))
@@ -84,3 +84,12 @@ def test_a_large_mean_does_not_spoil_float32():
     expected = derivatives(folded(x.double(), 1, False, padding=0), exact)
     for low, high in zip(got, expected, strict=True):
         assert (low - high).norm() < 1e-3 * high.norm()
+
+
+def test_many_images_do_not_spoil_float32(device):
+    x, weights = operands(channels=1, items=200, size=(28, 28), dtype=torch.float32, device=device)
+    x = (x > 1.5).float()  # ink on paper
+    exact = [weight.detach().double() for weight in weights]
+    got = folded(x, 1, True)(*weights)
+    for low, high in zip(got, folded(x.double(), 1, True)(*exact), strict=True):
+        assert (low - high).norm() < 1e-5 * high.norm()

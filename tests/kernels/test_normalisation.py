@@ -68,6 +68,13 @@ def test_a_large_mean_does_not_spoil_float32(relu, device):
         assert (low - high).norm() < 1e-3 * high.norm()
 
 
+def test_many_rows_do_not_spoil_float32(device):
+    inputs = operands(tasks=1, rows=200_000, dtype=torch.float32, device=device)
+    exact = [tensor.detach().double() for tensor in inputs]
+    for low, high in zip(batch_norm(*inputs, EPS, True), batch_norm(*exact, EPS, True), strict=True):
+        assert (low - high).norm() < 1e-6 * high.norm()
+
+
 def test_the_statistics_are_the_biased_ones_and_carry_no_gradient():
     y, gamma, beta = operands()
     _, mean, variance = batch_norm(y, gamma, beta, EPS, True)
