@@ -39,6 +39,12 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Exit code: 0 done, 1 differs (rerun), 2 the user's mistake, 128 + n stopped by signal n."""
+    from metacli.commands.guard import guarded
+
+    return guarded(lambda: _dispatch(arguments))
+
+
+def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE)
         return 0
@@ -48,9 +54,12 @@ def run(arguments: list[str]) -> int:
     name, *rest = arguments
     if name not in COMMANDS:
         return _unknown(name)
-    from metacli.commands.guard import guarded
-
-    return guarded(import_module(f"metacli.commands.{name}").run, rest)
+    if rest[:1] in (["-h"], ["--help"]) and name != "train":  # whose own help shows every key
+        usage, about = COMMANDS[name]
+        print(f"metacli {name} {usage}: {about}")
+        return 0
+    code: int = import_module(f"metacli.commands.{name}").run(rest)
+    return code
 
 
 def _unknown(name: str) -> int:

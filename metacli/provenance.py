@@ -1,5 +1,6 @@
 """What a result depended on beside its config: versions, machine, threads, code. Written to the manifest."""
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import metacli
+from metacli.files import digest
 
 _PACKAGES = (
     "torch",
@@ -36,15 +38,15 @@ def machine() -> dict[str, Any]:
 
 
 def code() -> dict[str, Any]:
-    """Commit of the checkout that metacli runs from, and whether it was changed since; {} where it is none."""
-    folder = Path(metacli.__file__).parent.parent
-    if not (folder / ".git").exists():
-        return {}
-    try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return {}
+    """A digest of metacli's source; in a checkout also its commit, and whether it was changed since."""
+    package = Path(metacli.__file__).parent
+    files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".txt"))
+    facts: dict[str, Any] = {"source": digest(*(path.read_bytes() for path in files))}
+    if (package.parent / ".git").exists():
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            facts["commit"] = _git(package.parent, "rev-parse", "HEAD")
+            facts["changed"] = bool(_git(package.parent, "status", "--porcelain"))
+    return facts
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from metacli.errors import UserError
-from metacli.files import write_atomic, write_json
+from metacli.files import digest, write_atomic, write_json
 
 FORMAT = 1  # of a run folder; raised when an older metacli could not read it
 
@@ -50,21 +50,26 @@ class RunFolder:
         return (self.report / "report.json").exists()
 
     def config(self) -> dict[str, Any]:
-        return _mapping(self.path / "config.yaml")
+        return self._sealed("config.yaml")
 
     def overrides(self) -> list[str]:
         """What stood on the command line that made the run."""
-        return _mapping(self.path / "overrides.yaml").get("overrides", [])
+        return self._sealed("overrides.yaml").get("overrides", [])
 
     def choices(self) -> dict[str, str]:
         """Group -> option, as the run was composed."""
-        return _mapping(self.path / "overrides.yaml").get("choices", {})
+        return self._sealed("overrides.yaml").get("choices", {})
 
     def manifest(self) -> dict[str, Any]:
-        return _mapping(self.path / "manifest.json")
+        """Raises UserError where it was altered: its checksum covers the rest of it."""
+        path = self.path / "manifest.json"
+        manifest = _json(path)
+        if manifest.pop("checksum", None) != _checksum(manifest):
+            raise _damaged(path, "altered: its checksum does not match")
+        return manifest
 
     def update_manifest(self, **facts: Any) -> None:
-        write_json(self.path / "manifest.json", self.manifest() | facts)
+        _write_manifest(self.path / "manifest.json", self.manifest() | facts)
 
     def log(self, line: str) -> None:
         with (self.path / "log.txt").open("a", encoding="utf-8") as file:
@@ -77,6 +82,14 @@ class RunFolder:
     def add_metrics(self, row: Mapping[str, Any]) -> None:
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+
+    def _sealed(self, name: str) -> dict[str, Any]:
+        """A YAML file that nothing changes once the run is made: its digest stands in the manifest."""
+        path = self.path / name
+        content = _read(path)
+        if self.manifest()["files"].get(name) != digest(content):
+            raise _damaged(path, "it was changed after the run was made; for other settings: metacli rerun")
+        return _mapping(path, yaml.safe_load(content))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -99,24 +112,31 @@ def create(
     try:
         path.mkdir(parents=True)
     except OSError as error:
-        raise UserError(
-            f"run.root: cannot create {path}: {error.strerror}", "choose another folder: run.root=DIR"
-        ) from error
-    run = RunFolder(path)
-    write_atomic(path / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-    write_atomic(
-        path / "overrides.yaml", yaml.safe_dump(dict(overrides), sort_keys=False, allow_unicode=True)
-    )
-    write_json(path / "manifest.json", {"format": FORMAT, **manifest})
-    return run
+        raise _not_writable(path, error.strerror or "") from error
+    texts = {"config.yaml": _yaml(config), "overrides.yaml": _yaml(dict(overrides))}
+    for name, text in texts.items():
+        write_atomic(path / name, text)
+    files = {name: digest(text.encode()) for name, text in texts.items()}
+    _write_manifest(path / "manifest.json", {"format": FORMAT, **manifest, "files": files})
+    return RunFolder(path)
+
+
+def require_writable(parent: Path) -> None:
+    """Raises UserError where `create` could not make its folder: known in time, not after the data was built."""
+    above = next(folder for folder in (parent, *parent.absolute().parents) if os.path.exists(folder))
+    if not above.is_dir():
+        raise _not_writable(parent, f"{above} is a file")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise _not_writable(parent, f"no permission to write to {above}")
 
 
 def open_run(path: str | os.PathLike[str]) -> RunFolder:
     """An earlier run. Raises UserError where `path` is none, or was written by another version."""
     run = RunFolder(Path(path))
-    if not (run.path / "manifest.json").is_file() or not (run.path / "config.yaml").is_file():
+    manifest = run.path / "manifest.json"
+    if not manifest.is_file() or not (run.path / "config.yaml").is_file():
         raise UserError(f"{path}: not a run", "give the folder that holds manifest.json and config.yaml")
-    written = run.manifest().get("format")
+    written = _json(manifest).get("format")
     if written != FORMAT:
         raise UserError(
             f"{path}: written as run format {written}, this metacli reads format {FORMAT}",
@@ -125,13 +145,41 @@ def open_run(path: str | os.PathLike[str]) -> RunFolder:
     return run
 
 
-def _mapping(path: Path) -> dict[str, Any]:
+def _write_manifest(path: Path, facts: Mapping[str, Any]) -> None:
+    write_json(path, {**facts, "checksum": _checksum(facts)})
+
+
+def _checksum(facts: Mapping[str, Any]) -> str:
+    return digest(json.dumps(facts, sort_keys=True).encode())
+
+
+def _yaml(value: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+
+
+def _json(path: Path) -> dict[str, Any]:
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{path}: cannot be read", f"{type(error).__name__}; the run folder is damaged"
-        ) from None
+        return _mapping(path, json.loads(_read(path)))
+    except ValueError:
+        raise _damaged(path, "truncated or altered: it is no JSON") from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _damaged(path, f"cannot be read: {error.strerror}") from None
+
+
+def _mapping(path: Path, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise UserError(f"{path}: damaged", "it should hold keys and values")
+        raise _damaged(path, "it should hold keys and values")
     return value
+
+
+def _damaged(path: Path, why: str) -> UserError:
+    return UserError(f"{path}: {why}", "restore the file, or start anew from another run")
+
+
+def _not_writable(path: Path, why: str) -> UserError:
+    return UserError(f"run.root: cannot create {path}: {why}", "choose another folder: run.root=DIR")

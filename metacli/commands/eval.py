@@ -10,8 +10,8 @@ from metacli.errors import UserError
 
 def run(arguments: list[str]) -> int:
     saved, overrides = named_run(arguments, "eval")
-    values, _ = changed(saved, overrides)
     trained = saved.config()
+    values = changed(saved, trained, overrides).values
     for group in ("paradigm", "backbone"):
         if values[group]["name"] != trained[group]["name"]:
             raise UserError(

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from metacli.errors import UserError
 
 
-def guarded(command: Callable[[list[str]], int], arguments: list[str]) -> int:
+def guarded(work: Callable[[], int]) -> int:
     """Tracebacks are for bugs; METACLI_TRACEBACK=1 shows them for user errors too."""
     try:
-        return command(arguments)
+        code = work()
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:
         # The reader of our output is gone: so is the reason to go on. Nothing may be flushed at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -21,6 +23,10 @@ def guarded(command: Callable[[list[str]], int], arguments: list[str]) -> int:
     except Exception as error:
         if os.environ.get("METACLI_TRACEBACK") == "1":
             raise
+        stopped = getattr(error, "code", None)  # the trainer's, whose class cannot be named without torch
+        if isinstance(stopped, int):
+            print(f"metacli: {error}", file=sys.stderr)
+            return stopped
         from metacli.config.translate import translated
 
         told = error if isinstance(error, UserError) else translated(error)

@@ -6,13 +6,13 @@ from typing import Any
 
 import yaml
 
-from metacli.config.compose import config_folder, search_folders
+from metacli.config.compose import option_files
 from metacli.config.registry import component, groups
 from metacli.errors import UserError, suggest
 
 
 def run(arguments: list[str]) -> int:
-    options = _options()
+    options = option_files()
     wanted = [name.rstrip("s") if name not in options else name for name in arguments]
     for name in wanted:
         if name not in options:
@@ -24,16 +24,6 @@ def run(arguments: list[str]) -> int:
             print(f"  {option:<24}{first}".rstrip())
             print("".join(f"{'':26}{line}\n" for line in more), end="")
     return 0
-
-
-def _options() -> dict[str, dict[str, Path]]:
-    """Group -> option -> its YAML file."""
-    found: dict[str, dict[str, Path]] = {}
-    for root in (config_folder(), *search_folders()):
-        for path in sorted(root.glob("*/**/*.yaml")):
-            group, *rest = path.relative_to(root).with_suffix("").parts
-            found.setdefault(group, {})["/".join(rest)] = path
-    return found
 
 
 def _about(group: str, path: Path) -> str:

@@ -3,28 +3,23 @@
 from pathlib import Path
 
 from metacli.commands.checked import checked
-from metacli.commands.saved import changed, named_run
+from metacli.commands.saved import as_it_ran, changed, named_run
+from metacli.rundir import require_writable
 
 
 def run(arguments: list[str]) -> int:
     saved, overrides = named_run(arguments, "rerun")
-    values, choices = changed(saved, overrides)
-    written = saved.manifest()
-    if not overrides:
-        values["device"] |= {"name": written["device"], "threads": written["threads"]}
-    config, notes = checked(values, overrides)
+    again = changed(saved, as_it_ran(saved), overrides)
+    config, notes = checked(again.values, overrides)
+    parent = Path(config.run.root) / config.run.name
+    require_writable(parent)
 
     from metacli import api, provenance
 
-    new = api.train(
-        config,
-        Path(config.run.root) / config.run.name,
-        overrides=[*saved.overrides(), *overrides],
-        choices=choices,
-        notes=notes,
-    )
+    new = api.train(config, parent, overrides=again.command, choices=again.choices, notes=notes)
     if overrides:
         return 0
+    written = saved.manifest()
     before, now = written.get("result_hash"), new.manifest()["result_hash"]
     if before is None:
         print(f"{saved.path} was never finished: nothing to compare with")

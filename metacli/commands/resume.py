@@ -1,7 +1,7 @@
 """metacli resume RUN: go on with an interrupted run where its last checkpoint stands."""
 
 from metacli.commands.checked import checked
-from metacli.commands.saved import named_run
+from metacli.commands.saved import as_it_ran, named_run
 from metacli.errors import UserError
 
 
@@ -15,10 +15,7 @@ def run(arguments: list[str]) -> int:
     if found.finished:
         print(f"{found.path} is finished: {found.report / 'report.html'}")
         return 0
-    values = found.config()
-    written = found.manifest()
-    values["device"] |= {"name": written["device"], "threads": written["threads"]}
-    config, _ = checked(values, [])
+    config, _ = checked(as_it_ran(found), [])
 
     from metacli import api
 

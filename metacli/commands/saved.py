@@ -1,9 +1,9 @@
 """What eval, resume and rerun share: a run named on the command line, and its config with changes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metacli.config.compose import recompose
+from metacli.config.recompose import Recomposed, recompose
 from metacli.errors import UserError
 from metacli.rundir import RunFolder, open_run
 
@@ -11,10 +11,17 @@ from metacli.rundir import RunFolder, open_run
 def named_run(arguments: Sequence[str], command: str) -> tuple[RunFolder, list[str]]:
     """The run, and the overrides that follow it."""
     if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
-        raise UserError(f"metacli {command}: which run?", f"metacli {command} runs/NAME/ID")
+        raise UserError(f"{command}: which run?", f"metacli {command} runs/NAME/ID")
     return open_run(arguments[0]), list(arguments[1:])
 
 
-def changed(run: RunFolder, overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The run's config with `overrides` on top, and the options it came from."""
-    return recompose(run.config(), run.overrides(), run.choices(), overrides)
+def changed(run: RunFolder, values: Mapping[str, Any], overrides: Sequence[str]) -> Recomposed:
+    """`values`, which are those of the run, with `overrides` on top."""
+    return recompose(values, run.overrides(), run.choices(), overrides)
+
+
+def as_it_ran(run: RunFolder) -> dict[str, Any]:
+    """The run's values with the device and threads that "auto" stood for."""
+    values, manifest = run.config(), run.manifest()
+    values["device"] |= {"name": manifest["device"], "threads": manifest["threads"]}
+    return values

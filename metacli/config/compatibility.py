@@ -17,6 +17,7 @@ def check(config: Config, data: Description, overrides: Sequence[str] = ()) -> l
     for split in SPLITS if paradigm.trains else (config.report.split,):
         shape = getattr(config.episode, split)
         check_shape(split, shape.ways, shape.shots, shape.queries, data.splits[split])
+    _check_size(config, min(data.shape[1:]))
     if paradigm.fixed_ways:
         check_fixed_ways(config, config.episode.train.ways)
     second = getattr(config.paradigm, "order", "none") == "second"
@@ -52,6 +53,14 @@ def _check_kind(config: Config) -> None:
             raise UserError(
                 f"{group}={name}: does {', '.join(kinds)}, not {TASK_KIND}", f"see: metacli list {group}"
             )
+
+
+def _check_size(config: Config, side: int) -> None:
+    if side < config.backbone.smallest:
+        raise UserError(
+            f"backbone={config.backbone.name}: nothing is left of an image of {side} pixels after all its pooling",
+            f"use images of at least {config.backbone.smallest} (dataset.size), or fewer blocks (backbone.depth)",
+        )
 
 
 def _without_effect(config: Config, overrides: Sequence[str]) -> Iterable[str]:

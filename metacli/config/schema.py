@@ -2,12 +2,20 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 
-Count = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+def _no_truth_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("should be a number, not true or false")
+    return value
+
+
+Number = BeforeValidator(_no_truth_value)  # python takes True for 1
+Count = Annotated[int, Field(ge=1), Number]
+Natural = Annotated[int, Field(ge=0), Number]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), Number]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False), Number]
 
 Split = Literal["train", "val", "test"]
 Norm = Literal["batch", "group", "layer", "none"]
@@ -18,9 +26,9 @@ OnError = Literal["raise", "skip"]
 
 
 class Node(BaseModel):
-    """Unknown keys are errors; values do not change once checked."""
+    """Unknown keys are errors; values do not change once checked; a folder may be called 2024."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 class Named(Node):
@@ -77,19 +85,30 @@ class Episode(Node):
 
 
 # backbone
-class Conv4(Named):
+class Backbone(Named):
+    @property
+    def smallest(self) -> int:
+        """Side of the smallest image that it takes."""
+        return 1
+
+
+class Conv4(Backbone):
     width: Count
     depth: Count
     downsample: Literal["max_pool", "stride"]
     norm: Norm
 
+    @property
+    def smallest(self) -> int:
+        return 2**self.depth if self.downsample == "max_pool" else 1
 
-class MLP(Named):
+
+class MLP(Backbone):
     widths: Annotated[list[Count], Field(min_length=1)]
     norm: Norm
 
 
-class Pixels(Named):
+class Pixels(Backbone):
     pass
 
 
@@ -148,7 +167,9 @@ class Trainer(Node):
 
 
 class Device(Node):
-    name: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+    name: Annotated[
+        str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, mps, cuda or cuda:N")
+    ]
     threads: Natural
     workers: Natural
 
@@ -159,7 +180,9 @@ class Report(Node):
 
 class Run(Node):
     root: str
-    name: Annotated[str, Field(pattern=r"^[\w][\w.=,+-]*$")]
+    name: Annotated[
+        str, Field(pattern=r"^\w[\w.=,+-]*$", description="a folder name: letters, digits and _.=,+-")
+    ]
     init_from: str | None
 
 
@@ -169,7 +192,7 @@ class Config(Node):
     seed: Natural
     dataset: SerializeAsAny[Named]
     episode: Episode
-    backbone: SerializeAsAny[Named]
+    backbone: SerializeAsAny[Backbone]
     optimizer: SerializeAsAny[Optimizer]
     trainer: Trainer
     paradigm: SerializeAsAny[Paradigm]

@@ -11,6 +11,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from metacli.config.compose import option_files
 from metacli.errors import UserError, suggest
 
 
@@ -32,18 +33,34 @@ def translated(error: BaseException) -> UserError | None:
             told := _omegaconf(cause, str(error))
         ):
             return told
-    if isinstance(error, HydraException):
-        return UserError(_first_line(error), "see: metacli train --help")
-    return None
+    return _of_hydra(error)
 
 
 def _missing_option(error: MissingConfigException) -> UserError:
-    wanted = error.missing_cfg_file or ""
-    group, _, option = str(wanted).rpartition("/")
-    options = [o for o in error.options or () if o]
-    if not group:
-        return UserError(f"no config {wanted}", suggest(str(wanted), options))
+    wanted = str(error.missing_cfg_file or "")
+    group, _, option = wanted.partition("/")
+    if not option:
+        return UserError(f"no config {wanted}", suggest(wanted, error.options or ()))
+    options = option_files().get(group) or [name for name in error.options or () if name]
     return UserError(f"{group}={option}: no such option", suggest(option, options))
+
+
+def _of_hydra(error: BaseException) -> UserError | None:
+    first = _first_line(error)
+    if match := re.match(r"Ambiguous value for argument '((.+)=(.+))'", first):
+        text, key, values = match.groups()
+        return UserError(
+            f"{text}: several values", f"a sweep: metacli train -m {text}; a list: {key}=[{values}]"
+        )
+    if match := re.match(r"Could not override '([^']+)'", first):
+        return UserError(f"no config group {match.group(1)}", suggest(match.group(1), option_files()))
+    if match := re.match(r"Multiple values for ([^.]+)\.", first):
+        return UserError(
+            f"+{match.group(1)}: an option is chosen already", "leave the + out to choose another"
+        )
+    if first.startswith("Config group override must be a string"):  # a ValueError, for null
+        return UserError("a group has to have an option: it cannot be null", "metacli list shows the options")
+    return UserError(first, "see: metacli train --help") if isinstance(error, HydraException) else None
 
 
 def _mandatory(error: MissingMandatoryValue) -> UserError:
@@ -54,10 +71,11 @@ def _mandatory(error: MissingMandatoryValue) -> UserError:
 def _omegaconf(error: OmegaConfBaseException, outer: str) -> UserError | None:
     key = str(error.full_key or error.key or "")
     if isinstance(error, InterpolationKeyError | InterpolationResolutionError):
-        return UserError(f"{key}: {_first_line(error)}", "name an existing key, or quote ${...}")
+        where = f"{key}: " if key else ""
+        return UserError(where + _first_line(error), "name an existing key, or quote ${...}")
     node = error.parent_node
     if "not in struct" in str(error) or isinstance(error, ConfigKeyError):
-        known = [str(k) for k in node] if node is not None and hasattr(node, "keys") else []
+        known = [str(k) for k in node if k != "hydra"] if node is not None and hasattr(node, "keys") else []
         return UserError(f"unknown key {key}", suggest(key.rpartition(".")[2], known))
     if match := re.search(r"Could not override '([^']+)'", outer):
         return UserError(f"cannot set {match.group(1)}", _first_line(error))

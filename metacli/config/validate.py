@@ -46,6 +46,9 @@ def _translated(
         )
     if kind == "missing":
         return UserError(f"{key} is missing", "set it on the command line or in the YAML file of its group")
+    message = message.removeprefix("Value error, ")
+    if kind == "string_pattern_mismatch":
+        message = f"should be {_described(schema, location)}"
     return UserError(
         f"{key}={value}: {message[0].lower()}{message[1:]}", "metacli train --help shows every key"
     )
@@ -53,9 +56,19 @@ def _translated(
 
 def _keys(schema: type[BaseModel], path: Iterable[Any]) -> list[str]:
     """The keys that stand beside an unknown one."""
+    return list(_below(schema, path).model_fields)
+
+
+def _described(schema: type[BaseModel], location: tuple[Any, ...]) -> str:
+    """In words what a pattern says to machines."""
+    return str(_below(schema, location[:-1]).model_fields[str(location[-1])].description)
+
+
+def _below(schema: type[BaseModel], path: Iterable[Any]) -> type[BaseModel]:
+    """The model of an inner node."""
     for part in path:
         inner = schema.model_fields[str(part)].annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
+        assert isinstance(inner, type)
+        assert issubclass(inner, BaseModel)
         schema = inner
-    return list(schema.model_fields)
+    return schema

@@ -1,0 +1,129 @@
+"""A saved run's config with changes on top.
+
+What was saved stays, even where the YAML has been edited since, except that
+- a group that is switched, or whose option changes with it, is taken afresh;
+- what a switch changes elsewhere comes along (an experiment sets values anywhere);
+- a value that followed another goes on following it (run.name is made of paradigm.name).
+"""
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from metacli.config.compose import base_version, chosen, config_folder, option_files, register, values_of
+from metacli.errors import UserError
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Recomposed:
+    """values: resolved · choices: group -> option · command: the overrides that stand for both."""
+
+    values: Values
+    choices: dict[str, str]
+    command: list[str]
+
+
+def recompose(
+    saved: Mapping[str, Any], command: Sequence[str], choices: Mapping[str, str], overrides: Sequence[str]
+) -> Recomposed:
+    """`saved` with `overrides` on top. command, choices: of the saved run."""
+    if not overrides:
+        return Recomposed(dict(saved), dict(choices), list(command))
+    register()
+    groups = option_files()
+    switches = {key: text for key, text in _keyed(overrides) if key in groups}
+    settings = [text for key, text in _keyed(overrides) if key not in groups]
+    with initialize_config_dir(config_dir=str(config_folder()), **base_version()):
+        wanted = _without_switched(command, switches, groups)
+        try:
+            (before, _), (after, options) = _composed(command), _composed(wanted)
+        except HydraException:
+            if switches:
+                raise
+            before = after = dict(saved)  # an option of then is gone, but its values are all here
+            options = dict(choices)
+        fresh = {group for group in after if group in switches or options.get(group) != choices.get(group)}
+        merged = _merged(dict(saved), before, after, fresh)
+        ConfigStore.instance().store(name="saved", node=OmegaConf.create(merged))
+        values = values_of(compose(config_name="saved", overrides=settings))
+    return Recomposed(values, options, wanted + settings)
+
+
+def _keyed(overrides: Sequence[str]) -> list[tuple[str, str]]:
+    """(key, text) of each. Raises UserError where one stands for several values."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    for override, text in zip(parsed, overrides, strict=True):
+        if override.is_sweep_override():
+            raise UserError(f"{text}: several values", "give one here; sweep with: metacli train -m")
+    return [(override.key_or_group, text) for override, text in zip(parsed, overrides, strict=True)]
+
+
+def _without_switched(
+    command: Sequence[str], switches: Mapping[str, str], groups: Container[str]
+) -> list[str]:
+    """`command` and `switches`, less what the command set in switched groups or under keys that are gone with them."""
+    if not switches:
+        return list(command)
+    kept = [(key, text) for key, text in _keyed(command) if key.partition(".")[0] not in switches]
+    options = [*(text for key, text in kept if key in groups), *switches.values()]
+    fresh, _ = _composed(options)
+    return options + [text for key, text in kept if key not in groups and _holds(fresh, key.split("."))]
+
+
+def _composed(overrides: Sequence[str]) -> tuple[Values, dict[str, str]]:
+    """Values, references unresolved, and the options they came from."""
+    config = compose(config_name="config", overrides=list(overrides), return_hydra_config=True)
+    options = chosen(config)
+    with open_dict(config):
+        del config["hydra"]
+    return OmegaConf.to_container(config), options  # type: ignore[return-value]
+
+
+def _merged(saved: Values, before: Values, after: Values, fresh: Container[str]) -> Values:
+    """`saved` with the groups `fresh`, and what else differs from `before` to `after`, as in `after`."""
+    merged = OmegaConf.create({key: value for key, value in saved.items() if key in after})
+    for group, value in after.items():
+        if group in fresh:
+            merged[group] = value
+            continue
+        for path, now in _leaves(value, group).items():
+            if now != _leaves(before.get(group), group).get(path) or _follows(saved, path, now):
+                OmegaConf.update(merged, path, now)
+    return OmegaConf.to_container(merged)  # type: ignore[return-value]
+
+
+def _follows(saved: Values, path: str, reference: Any) -> bool:
+    """Whether the saved value is what `reference` means among the saved values."""
+    if not (isinstance(reference, str) and "${" in reference):
+        return False
+    probe = OmegaConf.create(saved)
+    value = OmegaConf.select(probe, path)
+    OmegaConf.update(probe, path, reference)
+    try:
+        return bool(OmegaConf.select(probe, path) == value)
+    except OmegaConfBaseException:
+        return False
+
+
+def _leaves(value: Any, path: str) -> Values:
+    """Dotted path -> value; a list is one value."""
+    if not isinstance(value, dict):
+        return {path: value}
+    return {p: leaf for key, inner in value.items() for p, leaf in _leaves(inner, f"{path}.{key}").items()}
+
+
+def _holds(values: Any, keys: Sequence[str]) -> bool:
+    for key in keys:
+        if not isinstance(values, dict) or key not in values:
+            return False
+        values = values[key]
+    return True
