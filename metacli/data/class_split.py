@@ -1,0 +1,51 @@
+"""A class split that the user's own data gives: its top folders, or a JSON file."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from metacli.data.photos import Photo
+from metacli.data.table import SPLITS
+from metacli.errors import UserError, suggest
+
+
+def split_of_folders(photos: Sequence[Photo]) -> dict[str, str]:
+    """Class → split, from where its photos are."""
+    members: dict[str, str] = {}
+    for photo in photos:
+        if not photo.split:
+            raise UserError(
+                f"dataset.split=folders: {photo.path} is in none of train, val and test",
+                "use these names for the top folders (or in the CSV's split column), or set dataset.split=seeded",
+            )
+        if members.setdefault(photo.label, photo.split) != photo.split:
+            raise UserError(
+                f"dataset.split=folders: class {photo.label} is in both {members[photo.label]} and {photo.split}",
+                "keep the classes of the splits apart, or set dataset.split=seeded, which merges the folders",
+            )
+    return members
+
+
+def split_of_json(file: Path, classes: Sequence[str]) -> dict[str, str]:
+    """Class → split, "" where the file does not name it."""
+    form = 'dataset.split is seeded, folders or a JSON file {"train": [class, …], "val": […], "test": […]}'
+    try:
+        listed = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(f"dataset.split={file}: cannot read it: {error}", form) from error
+    if not isinstance(listed, dict) or set(listed) != set(SPLITS):
+        raise UserError(f"dataset.split={file}: it does not hold just train, val and test", form)
+    members = dict.fromkeys(classes, "")
+    for split in SPLITS:
+        for name in listed[split]:
+            if name not in members:
+                raise UserError(
+                    f"dataset.split={file}: unknown class {name} in {split}", suggest(name, classes)
+                )
+            if members[name]:
+                raise UserError(
+                    f"dataset.split={file}: class {name} is in {members[name]} and again in {split}",
+                    "name every class once",
+                )
+            members[name] = split
+    return members
