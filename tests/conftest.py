@@ -16,8 +16,7 @@ def device(request):
     return torch.device(request.param)
 
 
-@pytest.fixture
-def table() -> Table:
+def make_table() -> Table:
     """15 classes x 20 images [8, 8, 1]; splits of 9, 3 and 3 classes; rows in no order.
 
     A class is a pattern of 4 x 4 cells, drawn faintly. Within each cell of 2 x 2 pixels lies strong noise that
@@ -37,3 +36,8 @@ def table() -> Table:
         items=tuple(f"images/{row:03d}.png" for row in range(300)),
         splits={"train": np.sort(ids[:9]), "val": np.sort(ids[9:12]), "test": np.sort(ids[12:])},
     )
+
+
+@pytest.fixture
+def table() -> Table:
+    return make_table()

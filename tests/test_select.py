@@ -1,0 +1,69 @@
+import pytest
+from torch import nn
+
+from metacli.backbones.conv4 import Conv4
+from metacli.backbones.mlp import MLP
+from metacli.backbones.pixels import Pixels
+from metacli.layers import Linear
+from metacli.select import MOVES, moving
+
+
+def network(backbone):
+    whole = nn.Sequential()
+    whole.add_module("backbone", backbone)
+    whole.add_module("head", Linear(backbone.features, 3))
+    return whole
+
+
+def conv(norm="batch", depth=2):
+    return network(Conv4(shape=(1, 8, 8), width=4, depth=depth, downsample="stride", norm=norm))
+
+
+HEAD = ("head.weight", "head.bias")
+
+
+@pytest.mark.parametrize(
+    ("moves", "expected"),
+    [
+        (["head"], HEAD),
+        (["norm"], [f"backbone.blocks.{i}.norm.{p}" for i in (0, 1) for p in ("weight", "bias")]),
+        (["bias"], ["backbone.blocks.0.norm.bias", "backbone.blocks.1.norm.bias", "head.bias"]),
+        (["last_block"], [f"backbone.blocks.1.{p}" for p in ("conv.weight", "norm.weight", "norm.bias")]),
+    ],
+)
+def test_a_move_covers_the_parameters_of_its_name(moves, expected):
+    assert moving(conv(), moves) == tuple(expected)
+
+
+@pytest.mark.parametrize("norm", ["batch", "group", "layer", "none"])
+def test_backbone_and_head_together_are_everything_in_order(norm):
+    whole = conv(norm)
+    names = tuple(name for name, _ in whole.named_parameters())
+    assert moving(whole, ["head", "backbone"]) == names
+    assert moving(whole, ["backbone"]) == tuple(name for name in names if name not in HEAD)
+
+
+def test_moves_are_a_union_without_repetition():
+    assert moving(conv(), ["norm", "bias", "head"]) == (*moving(conv(), ["norm"]), *HEAD)
+    assert set(moving(conv(), MOVES)) == {name for name, _ in conv().named_parameters()}
+
+
+def test_norms_of_every_kind_are_found():
+    assert moving(conv("group"), ["norm"]) == moving(conv("batch"), ["norm"])
+    assert moving(conv("none"), ["norm"]) == ()
+
+
+def test_the_last_block_is_the_last_by_number():
+    names = moving(conv(depth=12), ["last_block"])
+    assert {name.split(".")[2] for name in names} == {"11"}
+    names = moving(network(MLP(shape=(4,), widths=[3, 3], norm="none")), ["last_block"])
+    assert names == ("backbone.blocks.1.linear.weight", "backbone.blocks.1.linear.bias")
+
+
+def test_a_backbone_without_parameters_has_none_to_move():
+    assert moving(network(Pixels(shape=(1, 2, 2))), ["backbone", "last_block", "norm"]) == ()
+
+
+def test_an_unknown_move_is_an_error():
+    with pytest.raises(ValueError, match="'heads' is not one of"):
+        moving(conv(), ["heads"])
