@@ -76,10 +76,20 @@ def test_evaluation_takes_its_own_number_of_steps(make_maml, make_episode):
     torch.testing.assert_close(evaluation.state, training.detach().state)
 
 
-def test_evaluation_keeps_no_graph(make_maml, make_episode):
+def test_evaluation_keeps_no_graph(make_maml, make_episode, monkeypatch):
+    created, whole = [], torch.autograd.grad
+    monkeypatch.setattr(
+        torch.autograd,
+        "grad",
+        lambda *arguments, create_graph: (
+            created.append(create_graph) or whole(*arguments, create_graph=create_graph)
+        ),
+    )
+    learner = make_maml(bn_mode="support", steps=2).eval()
     with torch.no_grad():
-        predictor = make_maml(bn_mode="support").eval().adapt(make_episode().support)
+        predictor = learner.adapt(make_episode().support)
     assert not any(tensor.requires_grad for tensor in predictor.state.values())
+    assert created == [False, False]
 
 
 def test_only_what_moves_outside_gets_a_gradient(make_maml, make_episode):
