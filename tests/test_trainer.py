@@ -23,6 +23,7 @@ from metacli.episode import TaskSpec
 from metacli.errors import UserError
 from metacli.evaluator import evaluate
 from metacli.files import digest
+from metacli.layers import BatchNorm
 from metacli.learner import Learner
 from metacli.optim.schedule import set_learning_rate
 from metacli.paradigms.maml import MAML
@@ -305,6 +306,29 @@ def test_running_statistics_move_once_a_step_towards_the_mean_over_its_tasks(tab
     trainer.fit()
     torch.testing.assert_close(first.norm.running_mean, 0.1 * mean.mean(0))
     torch.testing.assert_close(first.norm.running_var, 0.9 + 0.1 * variance.mean(0))
+
+
+class Whitening(Learner):
+    """Batch norm alone: no matrix product, whose rounding may depend on how many there are."""
+
+    def __init__(self):
+        super().__init__(TaskSpec("classify", (1, 8, 8), 3))
+        self.norm = BatchNorm(64, relu=True)
+        self.norm.tracks = True
+
+    def meta_loss(self, episode):
+        return self.norm(episode.query.inputs["x"].flatten(2)).mean((1, 2))
+
+
+def test_running_statistics_do_not_depend_on_the_chunk_by_a_bit(table, tmp_path):
+    found = []
+    for chunk in (1, 3, 8):
+        learner = Whitening()
+        slope_trainer(table, tmp_path / str(chunk), learner=learner, steps=1, meta_batch=8, chunk=chunk).fit()
+        found.append((learner.norm.running_mean, learner.norm.running_var))
+    for mean, variance in found[1:]:
+        assert torch.equal(mean, found[0][0])
+        assert torch.equal(variance, found[0][1])
 
 
 def test_neither_weights_nor_running_statistics_depend_on_the_chunk(table, tmp_path):
