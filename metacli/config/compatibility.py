@@ -18,6 +18,11 @@ def check(config: Config, data: Description, overrides: Sequence[str] = ()) -> l
         shape = getattr(config.episode, split)
         check_shape(split, shape.ways, shape.shots, shape.queries, data.splits[split])
     _check_size(config, min(data.shape[1:]))
+    if paradigm.trains and not _has_weights(config):
+        raise UserError(
+            f"backbone={config.backbone.name}: it has no weights, nor has {config.paradigm.name}: nothing to train",
+            "choose another backbone (metacli list backbone), or paradigm=nearest_centroid",
+        )
     if paradigm.fixed_ways:
         check_fixed_ways(config, config.episode.train.ways)
     second = getattr(config.paradigm, "order", "none") == "second"
@@ -63,13 +68,23 @@ def _check_size(config: Config, side: int) -> None:
         )
 
 
+def _has_weights(config: Config) -> bool:
+    return any(component(group, getattr(config, group).name).weights for group in ("paradigm", "backbone"))
+
+
 def _without_effect(config: Config, overrides: Sequence[str]) -> Iterable[str]:
     """Settings that the user made and that nothing reads."""
     keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
     if not component("paradigm", config.paradigm.name).trains:
-        ignored = ("optimizer", "trainer.steps", "trainer.meta_batch", "trainer.val_every", "episode.train")
         for key in keys:
-            if key.startswith(ignored) or key == "trainer":
+            if _for_training(key, config) and key != "trainer.chunk":  # evaluation is done in chunks, too
                 yield f"{key} has no effect: {config.paradigm.name} does not train"
+        if "seed" in keys and not _has_weights(config):
+            yield f"seed has no effect: neither {config.paradigm.name} nor {config.backbone.name} draws anything"
     if batch_norm_mode(config) == "none" and "paradigm.bn_mode" in keys:
         yield f"paradigm.bn_mode has no effect: backbone {config.backbone.name} has no batch norm"
+
+
+def _for_training(key: str, config: Config) -> bool:
+    unread = [f"episode.{split}" for split in SPLITS if split != config.report.split]
+    return any(f"{key}.".startswith(f"{node}.") for node in ("optimizer", "trainer", *unread))

@@ -1,15 +1,17 @@
 """Hydra composition: where configs are found, and what a composed config says."""
 
 import os
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from metacli.errors import UserError
 
@@ -46,6 +48,17 @@ class SearchFolders(SearchPathPlugin):
 
 def register() -> None:
     Plugins.instance().register(SearchFolders)
+
+
+def composed(overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
+    """What `metacli train` with these overrides would run, and the option of each group."""
+    register()
+    with initialize_config_dir(config_dir=str(config_folder()), **base_version()):
+        config = compose(config_name="config", overrides=list(overrides), return_hydra_config=True)
+    options = chosen(config)
+    with open_dict(config):
+        del config["hydra"]
+    return config, options
 
 
 def option_files() -> dict[str, dict[str, Path]]:

@@ -14,10 +14,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from metacli.config.compose import base_version, chosen, config_folder, option_files, register, values_of
+from metacli.config.compose import base_version, composed, config_folder, option_files, values_of
 from metacli.errors import UserError
 
 Values = dict[str, Any]
@@ -38,22 +38,21 @@ def recompose(
     """`saved` with `overrides` on top. command, choices: of the saved run."""
     if not overrides:
         return Recomposed(dict(saved), dict(choices), list(command))
-    register()
     groups = option_files()
     switches = {key: text for key, text in _keyed(overrides) if key in groups}
     settings = [text for key, text in _keyed(overrides) if key not in groups]
+    wanted = _without_switched(command, switches, groups)
+    try:
+        before, options = _composed(command)
+        after, options = _composed(wanted) if switches else (before, options)
+    except HydraException:
+        if switches:
+            raise
+        before = after = dict(saved)  # an option of then is gone, but its values are all here
+        options = dict(choices)
+    fresh = {group for group in after if group in switches or options.get(group) != choices.get(group)}
+    ConfigStore.instance().store(name="saved", node=OmegaConf.create(_merged(saved, before, after, fresh)))
     with initialize_config_dir(config_dir=str(config_folder()), **base_version()):
-        wanted = _without_switched(command, switches, groups)
-        try:
-            (before, _), (after, options) = _composed(command), _composed(wanted)
-        except HydraException:
-            if switches:
-                raise
-            before = after = dict(saved)  # an option of then is gone, but its values are all here
-            options = dict(choices)
-        fresh = {group for group in after if group in switches or options.get(group) != choices.get(group)}
-        merged = _merged(dict(saved), before, after, fresh)
-        ConfigStore.instance().store(name="saved", node=OmegaConf.create(merged))
         values = values_of(compose(config_name="saved", overrides=settings))
     return Recomposed(values, options, wanted + settings)
 
@@ -81,14 +80,11 @@ def _without_switched(
 
 def _composed(overrides: Sequence[str]) -> tuple[Values, dict[str, str]]:
     """Values, references unresolved, and the options they came from."""
-    config = compose(config_name="config", overrides=list(overrides), return_hydra_config=True)
-    options = chosen(config)
-    with open_dict(config):
-        del config["hydra"]
+    config, options = composed(overrides)
     return OmegaConf.to_container(config), options  # type: ignore[return-value]
 
 
-def _merged(saved: Values, before: Values, after: Values, fresh: Container[str]) -> Values:
+def _merged(saved: Mapping[str, Any], before: Values, after: Values, fresh: Container[str]) -> Values:
     """`saved` with the groups `fresh`, and what else differs from `before` to `after`, as in `after`."""
     merged = OmegaConf.create({key: value for key, value in saved.items() if key in after})
     for group, value in after.items():
@@ -101,11 +97,11 @@ def _merged(saved: Values, before: Values, after: Values, fresh: Container[str])
     return OmegaConf.to_container(merged)  # type: ignore[return-value]
 
 
-def _follows(saved: Values, path: str, reference: Any) -> bool:
+def _follows(saved: Mapping[str, Any], path: str, reference: Any) -> bool:
     """Whether the saved value is what `reference` means among the saved values."""
     if not (isinstance(reference, str) and "${" in reference):
         return False
-    probe = OmegaConf.create(saved)
+    probe = OmegaConf.create(dict(saved))
     value = OmegaConf.select(probe, path)
     OmegaConf.update(probe, path, reference)
     try:

@@ -21,14 +21,15 @@ from metacli.errors import UserError, suggest
 class Component:
     """`target` is "module:Class", imported when used.
 
-    kinds: task kinds it handles · second_order: can be differentiated twice · trains: has an outer loop ·
-    fixed_ways: its head is built for one number of ways · inner_loop: needs a backbone it can differentiate.
+    kinds: task kinds it handles · second_order: can be differentiated twice · weights: has some of its own ·
+    trains: has an outer loop · fixed_ways: its head is built for one number of ways.
     """
 
     target: str
     schema: type[schema.Named]
     kinds: tuple[str, ...] = ("classify",)
     second_order: bool = True
+    weights: bool = True
     trains: bool = True
     fixed_ways: bool = False
 
@@ -51,7 +52,7 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
     "backbone": {
         "conv4": Component("metacli.backbones.conv4:Conv4", schema.Conv4),
         "mlp": Component("metacli.backbones.mlp:MLP", schema.MLP),
-        "pixels": Component("metacli.backbones.pixels:Pixels", schema.Pixels),
+        "pixels": Component("metacli.backbones.pixels:Pixels", schema.Pixels, weights=False),
     },
     "optimizer": {
         "adam": Component("torch.optim:Adam", schema.Optimizer),
@@ -62,9 +63,12 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "maml": _MAML,
         "anil": _MAML,
         "fomaml": _MAML,
-        "protonet": Component("metacli.paradigms.protonet:ProtoNet", schema.ProtoNet),
+        "protonet": Component("metacli.paradigms.protonet:ProtoNet", schema.ProtoNet, weights=False),
         "nearest_centroid": Component(
-            "metacli.paradigms.nearest_centroid:NearestCentroid", schema.NearestCentroid, trains=False
+            "metacli.paradigms.nearest_centroid:NearestCentroid",
+            schema.NearestCentroid,
+            weights=False,
+            trains=False,
         ),
     },
 }

@@ -17,7 +17,6 @@ Natural = Annotated[int, Field(ge=0), Number]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), Number]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False), Number]
 
-Split = Literal["train", "val", "test"]
 Norm = Literal["batch", "group", "layer", "none"]
 BatchNormMode = Literal["batch", "support", "running", "with_support_single"]
 Moves = list[Literal["backbone", "last_block", "norm", "bias", "head"]]
@@ -175,7 +174,7 @@ class Device(Node):
 
 
 class Report(Node):
-    split: Split
+    split: Literal["test", "val"]
 
 
 class Run(Node):

@@ -1,0 +1,107 @@
+"""What fits together: declarations in, one error or some notes out."""
+
+from dataclasses import replace
+
+import pytest
+
+from metacli.config import registry
+from metacli.config.compatibility import batch_norm_mode, check
+from metacli.config.validate import validate
+from metacli.data.table import Description
+from metacli.errors import UserError
+
+
+def described(classes: int = 30, items: int = 20, side: int = 28) -> Description:
+    names = {f"class {number}": items for number in range(classes)}
+    return Description((1, side, side), {"train": names, "val": names, "test": names})
+
+
+@pytest.fixture
+def notes(composed):
+    """Overrides, and what the data is like -> what is said of settings without effect."""
+    return lambda *overrides, **data: check(validate(composed(*overrides)), described(**data), overrides)
+
+
+def test_what_fits_leaves_nothing_to_say(notes):
+    assert notes("paradigm=maml", "paradigm.inner.steps=5", "optimizer.lr=0.1") == []
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_more_ways_than_classes_are_refused_with_both_numbers(split, notes):
+    with pytest.raises(UserError, match=rf"episode\.{split}\.ways=20: the {split} split has 6 classes"):
+        notes("paradigm=protonet", f"episode.{split}.ways=20", classes=6)
+
+
+def test_more_items_than_a_class_has_are_refused_with_its_name(notes):
+    with pytest.raises(UserError, match=r'episode\.train: 1 shots \+ 5 queries .* class "class 0"'):
+        notes("paradigm=protonet", items=5)
+
+
+def test_only_the_split_that_is_read_counts_where_nothing_trains(notes):
+    assert notes("paradigm=nearest_centroid", "episode.val.ways=20", "report.split=test", classes=6) == [
+        "episode.val.ways has no effect: nearest_centroid does not train"
+    ]
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+@pytest.mark.parametrize("paradigm", ["maml", "anil", "fomaml"])
+def test_a_head_of_five_ways_refuses_ten_and_names_five(paradigm, split, notes):
+    with pytest.raises(
+        UserError, match=rf"episode\.{split}\.ways=10: the head of {paradigm} is built for 5 ways"
+    ):
+        notes(f"paradigm={paradigm}", f"episode.{split}.ways=10")
+
+
+def test_second_order_needs_a_backbone_that_allows_it(notes, monkeypatch):
+    pixels = registry.component("backbone", "pixels")
+    monkeypatch.setitem(registry.components("backbone"), "pixels", replace(pixels, second_order=False))
+    with pytest.raises(UserError, match=r"paradigm\.order=second: backbone pixels"):
+        notes("paradigm=maml", "backbone=pixels")
+    notes("paradigm=fomaml", "backbone=pixels")
+
+
+def test_a_component_for_other_tasks_is_refused(notes, monkeypatch):
+    mlp = registry.component("backbone", "mlp")
+    monkeypatch.setitem(registry.components("backbone"), "mlp", replace(mlp, kinds=("tag",)))
+    with pytest.raises(UserError, match="backbone=mlp: does tag, not classify"):
+        notes("backbone=mlp")
+
+
+def test_images_that_pooling_would_use_up_are_refused(notes):
+    with pytest.raises(UserError, match="backbone=conv4: nothing is left of an image of 12 pixels"):
+        notes("backbone=conv4", side=12)
+    notes("backbone=conv4", side=16)
+    notes("backbone=conv4", "backbone.depth=3", side=12)
+    notes("backbone=conv4_stride", side=12)
+
+
+@pytest.mark.parametrize("norm", ["group", "layer", "none"])
+def test_bn_mode_without_batch_norm_is_said_to_have_no_effect(norm, notes, composed):
+    overrides = [f"backbone.norm={norm}", "paradigm.bn_mode=support"]
+    assert notes(*overrides) == ["paradigm.bn_mode has no effect: backbone conv4 has no batch norm"]
+    assert batch_norm_mode(validate(composed(*overrides))) == "none"
+
+
+def test_nothing_to_train_is_refused(notes):
+    with pytest.raises(UserError, match="backbone=pixels: it has no weights, nor has protonet"):
+        notes("paradigm=protonet", "backbone=pixels")
+    notes("paradigm=anil", "backbone=pixels")
+    notes("paradigm=nearest_centroid", "backbone=pixels")
+
+
+def test_a_seed_that_nothing_is_drawn_by_is_said_to_have_no_effect(notes):
+    said = ["seed has no effect: neither nearest_centroid nor pixels draws anything"]
+    assert notes("paradigm=nearest_centroid", "seed=1") == said
+    assert notes("paradigm=nearest_centroid", "backbone=mlp", "seed=1") == []
+
+
+def test_what_belongs_to_training_is_said_to_have_no_effect_where_nothing_trains(notes):
+    keys = ["optimizer", "optimizer.lr", "trainer", "trainer.clip", "episode.train.shots", "episode.val"]
+    values = ["sgd", "0.1", "long", "1.0", "2", "{ways: 5, shots: 1, queries: 5, count: 3}"]
+    overrides = [f"{key}={value}" for key, value in zip(keys, values, strict=True)]
+    said = notes("paradigm=nearest_centroid", *overrides, "trainer.chunk=2", "episode.test.shots=2")
+    assert said == [f"{key} has no effect: nearest_centroid does not train" for key in keys]
+
+
+def test_bn_mode_with_batch_norm_stands_in_the_report(composed):
+    assert batch_norm_mode(validate(composed("paradigm.bn_mode=support"))) == "support"

@@ -1,0 +1,234 @@
+"""What a user may rely on: every paradigm works with every backbone in every bn_mode, or is refused, and every setting
+does something, is refused, or is said to do nothing. A new paradigm or backbone is held to it by having a YAML.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from pydantic import BaseModel
+
+from metacli import api, build
+from metacli.config.compatibility import check
+from metacli.config.compose import composed, option_files, values_of
+from metacli.config.registry import component, groups
+from metacli.config.schema import BatchNormMode, Config
+from metacli.config.validate import validate
+from metacli.console import Console
+from metacli.data.images import ImageSource
+from metacli.data.table import Description, Table
+from metacli.errors import UserError
+from metacli.files import digest
+
+PARADIGMS = sorted(option_files()["paradigm"])
+BACKBONES = sorted(option_files()["backbone"])
+TRAINED = [name for name in PARADIGMS if component("paradigm", name).trains]
+
+# The experiment of the fixture `table`, as small as it makes sense; keys that a backbone does not have are left out.
+SMALL = {
+    "backbone.width": 4,
+    "backbone.depth": 2,
+    "backbone.widths": [8, 4],
+    "paradigm.inner.lr": 0.1,
+    "optimizer.lr": 0.01,
+    "episode.train": {"ways": 3, "shots": 1, "queries": 3},
+    "episode.val": {"ways": 3, "shots": 1, "queries": 3, "count": 8},
+    "episode.test": {"ways": 3, "shots": 1, "queries": 3, "count": 8},
+    "trainer": {
+        "steps": 4,
+        "meta_batch": 2,
+        "chunk": 4,
+        "val_every": 2,
+        "log_every": 2,
+        "patience": 0,
+        "clip": 0.0,
+    },
+    "device": {"name": "cpu", "threads": 1, "workers": 0},
+}
+
+# Settings that are there for something else than a result.
+ON_PURPOSE = {
+    "paradigm.family": "a word for lists and reports",
+    "trainer.chunk": "memory against speed",
+    "trainer.log_every": "lines in the log",
+    "trainer.patience": "a shorter run, if there is reason for it",
+    "device.name": "where to compute",
+    "device.threads": "speed",
+    "device.workers": "speed",
+}
+
+
+def values(*overrides: str, **small: Any) -> dict[str, Any]:
+    config, _ = composed(overrides)
+    for key, value in (SMALL | small).items():
+        if OmegaConf.select(config, key) is not None:
+            OmegaConf.update(config, key, value, merge=False)
+    return values_of(config)
+
+
+@pytest.fixture(autouse=True)
+def in_memory(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`table` in place of whatever data set a config names; torch's switches are put back after it."""
+
+    def build_data(config: Config, device: torch.device) -> build.Data:
+        sources = {name: ImageSource(table=table, split=name, device=device) for name in table.splits}
+        return build.Data(table, sources)
+
+    monkeypatch.setattr(build, "build_data", build_data)
+    monkeypatch.setattr(api, "write_report", lambda *ignored: None)
+    monkeypatch.setattr(api, "prepare", lambda device, threads: None)
+
+
+@pytest.mark.parametrize("bn_mode", get_args(BatchNormMode))
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_every_paradigm_works_with_every_backbone_in_every_bn_mode(paradigm, backbone, bn_mode, table):
+    plain = values(f"paradigm={paradigm}", f"backbone={backbone}", f"paradigm.bn_mode={bn_mode}")
+    if refused(plain, table):
+        return
+    experiment = api.assemble(validate(plain))
+    learner, source = experiment.learner, experiment.data.sources["train"]
+    episode = source.episode(
+        source.sampler(build.episode_shape(experiment.config.episode.train)), seed=0, step=0, tasks=2
+    )
+    before = deepcopy(learner.state_dict())
+    for training in (True, False):
+        learner.train(training)
+        outputs = learner.adapt(episode.support)(episode.query.inputs)
+        assert outputs.shape == (2, 9, 3)
+        assert outputs.isfinite().all()
+        losses = learner.meta_loss(episode)
+        assert losses.shape == (2,)
+        assert losses.isfinite().all()
+    learner.train()
+    if component("paradigm", paradigm).trains and list(learner.parameters()):
+        losses.sum().backward()
+        assert any(parameter.grad is not None for parameter in learner.parameters())
+    found = experiment.evaluate("test", Console())
+    assert found.results.predicted.shape == (8, 9)
+    assert learner.training
+    assert _same(before, learner.state_dict())
+
+
+@pytest.mark.parametrize("paradigm", TRAINED)
+def test_what_trains_gets_better(paradigm, tmp_path):
+    shape = {"ways": 3, "shots": 5, "queries": 5}
+    settings = {
+        "backbone.widths": [32, 32],
+        "paradigm.inner.lr": 0.4,
+        "episode.train": shape,
+        "episode.test": shape | {"count": 60},
+        "trainer": SMALL["trainer"] | {"steps": 100, "meta_batch": 8, "chunk": 8, "val_every": 25},
+    }
+    config = validate(values(f"paradigm={paradigm}", "backbone=mlp", **settings))
+    experiment = api.assemble(config)
+    untrained = experiment.evaluate("test", Console()).results.accuracy
+    api.load_into(experiment.learner, api.train(config, tmp_path).best)
+    gained = experiment.evaluate("test", Console()).results.accuracy - untrained
+    assert gained.mean() > max(0.05, 3 * gained.std() / len(gained) ** 0.5)
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_every_setting_does_something_or_is_refused_or_is_said_to_do_nothing(paradigm, ignored):
+    everywhere = ("paradigm", "optimizer", "backbone", "episode", "trainer", "device", "report")
+    assert ignored(values(f"paradigm={paradigm}"), everywhere) == []
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_setting_of_a_backbone_does_something(backbone, ignored):
+    assert ignored(values("paradigm=anil", f"backbone={backbone}"), ["backbone"]) == []
+
+
+def test_a_seed_does_nothing_only_where_that_is_said(ignored):
+    for backbone in ("conv4", "pixels"):
+        assert ignored(values("paradigm=nearest_centroid", f"backbone={backbone}"), []) == []
+
+
+@pytest.fixture
+def ignored(table: Table, tmp_path: Path) -> Callable[[dict[str, Any], Sequence[str]], list[str]]:
+    """The settings among the values of some groups that nothing reads, nobody refuses and no note names."""
+
+    def find(plain: dict[str, Any], among: Sequence[str]) -> list[str]:
+        usual = outcome(plain, tmp_path)
+        return [
+            f"{key}={value}"
+            for key, value in alternatives(plain, among)
+            if key not in ON_PURPOSE and silent(plain, key, value, usual)
+        ]
+
+    def silent(plain: dict[str, Any], key: str, value: Any, usual: tuple[str, ...]) -> bool:
+        changed = OmegaConf.create(deepcopy(plain))
+        OmegaConf.update(changed, key, value)
+        try:
+            config = validate(values_of(changed))
+            notes = check(config, described(table), [f"{key}={value}"])
+        except UserError:
+            return False
+        same = outcome(config.plain(), tmp_path) == usual
+        noted = any(note.startswith(f"{key} has no effect") for note in notes)
+        assert same or not noted  # what is said to do nothing does nothing
+        return same and not noted
+
+    return find
+
+
+def refused(plain: dict[str, Any], table: Table) -> bool:
+    try:
+        check(validate(plain), described(table))
+    except UserError:
+        return True
+    return False
+
+
+def outcome(plain: dict[str, Any], folder: Path) -> tuple[str, ...]:
+    """All that a run with these values computes."""
+    run = api.train(validate(plain), folder)
+    manifest = run.manifest()
+    history = run.metrics.read_text() if run.metrics.exists() else ""
+    return history, digest(run.best.read_bytes()), manifest["result_hash"], manifest["episode_hash"]
+
+
+def alternatives(plain: dict[str, Any], among: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Another value for every setting of some groups, every other one of a choice; and another seed."""
+    for group in among:
+        named = group in groups()
+        schema = (
+            component(group, plain[group]["name"]).schema if named else Config.model_fields[group].annotation
+        )
+        yield from _others(schema, plain[group], group)
+    yield "seed", plain["seed"] + 1
+
+
+def _others(schema: type[BaseModel], node: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, field in schema.model_fields.items():
+        path, value, kind = f"{prefix}.{key}", node[key], field.annotation
+        if isinstance(value, dict):
+            yield from _others(kind, value, path)
+        elif get_origin(kind) is Literal:
+            yield from ((path, choice) for choice in get_args(kind) if choice != value)
+        elif isinstance(value, list):
+            yield path, value[:-1]
+        elif isinstance(value, bool):
+            yield path, not value
+        elif isinstance(value, int):
+            yield path, value + 1
+        elif isinstance(value, float):
+            yield path, value / 2 if value else 0.01
+
+
+def described(table: Table) -> Description:
+    counts = {
+        split: {table.classes[c]: int((table.labels == c).sum()) for c in ids}
+        for split, ids in table.splits.items()
+    }
+    return Description((1, *table.images.shape[1:3]), counts)
+
+
+def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(
+        torch.equal(tensor, other[name]) for name, tensor in one.items()
+    )
