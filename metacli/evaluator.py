@@ -11,7 +11,7 @@ from metacli.data.table import Table
 from metacli.episode import Episode
 from metacli.files import digest
 from metacli.learner import Learner
-from metacli.objectives import decode
+from metacli.objectives import decode, objective
 from metacli.report.results import Results, SupportPicture
 
 
@@ -90,7 +90,7 @@ def _outcome(learner: Learner, episode: Episode) -> dict[str, Tensor]:
     label, confidence = decode(outputs)
     return {
         "outputs": outputs.to(torch.float32),
-        "loss": learner.query_loss(predictor, query),
+        "loss": objective(learner.spec.kind)(outputs, query),
         "confidence": confidence,
         "predicted": query.classes.gather(1, label),
         "truth": query.classes.gather(1, query.labels),

@@ -4,16 +4,26 @@ from collections.abc import Iterable, Sequence
 
 from torch import nn
 
+from metacli.errors import UserError
+
 MOVES = ("backbone", "last_block", "norm", "bias", "head")
 
 
-def moving(network: nn.Module, moves: Sequence[str]) -> tuple[str, ...]:
-    """Names of the parameters of `network` (children `backbone` and `head`) that `moves` covers, in order."""
+def moving(network: nn.Module, moves: Sequence[str], key: str = "moves") -> tuple[str, ...]:
+    """Names of the parameters of `network` (children `backbone` and `head`) that `moves` covers, in order.
+
+    Raises UserError, naming the config `key`, where that is none.
+    """
     names = [name for name, _ in network.named_parameters()]
     norms = {name for name, module in network.named_modules() if type(module).__name__.endswith("Norm")}
     blocks = [name for name, _ in network.named_modules() if name.startswith("backbone.blocks.")]
     last = ".".join(blocks[-1].split(".")[:3]) if blocks else "backbone"
-    return tuple(name for name in names if any(_covers(move, name, last, norms) for move in moves))
+    covered = tuple(name for name in names if any(_covers(move, name, last, norms) for move in moves))
+    if not covered:
+        raise UserError(
+            f"{key}=[{','.join(moves)}]: this network has no such parameters", "add head or backbone"
+        )
+    return covered
 
 
 def _covers(move: str, name: str, last_block: str, norms: Iterable[str]) -> bool:

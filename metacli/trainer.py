@@ -162,6 +162,11 @@ class Trainer:
                 raise self._diverged(f"the loss became {value}", self.progress.step - len(values) + 1 + place)
         return values
 
+    def _check_weights(self) -> None:
+        """Nothing that is not finite becomes a checkpoint."""
+        if not all(torch.isfinite(parameter).all() for parameter in self.learner.parameters()):
+            raise self._diverged("a weight is no longer finite", self.progress.step)
+
     def _diverged(self, what: str, step: int) -> UserError:
         return UserError(
             f"{what} at step {step}; the last good checkpoint is kept: {self.run.last}",
@@ -169,6 +174,7 @@ class Trainer:
         )
 
     def _validation(self) -> dict[str, float]:
+        self._check_weights()
         accuracy, ci95 = mean_ci95(self.validate())
         if accuracy > self.progress.best_accuracy:
             self.progress.best_accuracy, self.progress.best_step = accuracy, self.progress.step
@@ -177,11 +183,10 @@ class Trainer:
 
     def _exhausted(self) -> bool:
         plan, progress = self.plan, self.progress
-        return plan.patience > 0 and progress.step - progress.best_step > plan.patience * plan.val_every
+        return plan.patience > 0 and progress.step - progress.best_step >= plan.patience * plan.val_every
 
     def _save(self) -> None:
-        if not all(torch.isfinite(parameter).all() for parameter in self.learner.parameters()):
-            raise self._diverged("a weight is no longer finite", self.progress.step)
+        self._check_weights()
         save_state(
             self.run.last,
             {

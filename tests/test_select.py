@@ -4,6 +4,7 @@ from torch import nn
 from metacli.backbones.conv4 import Conv4
 from metacli.backbones.mlp import MLP
 from metacli.backbones.pixels import Pixels
+from metacli.errors import UserError
 from metacli.layers import Linear
 from metacli.select import MOVES, moving
 
@@ -50,7 +51,13 @@ def test_moves_are_a_union_without_repetition():
 
 def test_norms_of_every_kind_are_found():
     assert moving(conv("group"), ["norm"]) == moving(conv("batch"), ["norm"])
-    assert moving(conv("none"), ["norm"]) == ()
+
+
+def test_moves_that_cover_nothing_are_refused_with_their_key():
+    with pytest.raises(
+        UserError, match=r"paradigm.moves.inner=\[norm\]: this network has no such parameters"
+    ):
+        moving(conv("none"), ["norm"], "paradigm.moves.inner")
 
 
 def test_the_last_block_is_the_last_by_number():
@@ -61,7 +68,8 @@ def test_the_last_block_is_the_last_by_number():
 
 
 def test_a_backbone_without_parameters_has_none_to_move():
-    assert moving(network(Pixels(shape=(1, 2, 2))), ["backbone", "last_block", "norm"]) == ()
+    with pytest.raises(UserError, match="no such parameters"):
+        moving(network(Pixels(shape=(1, 2, 2))), ["backbone", "last_block", "norm"])
 
 
 def test_an_unknown_move_is_an_error():

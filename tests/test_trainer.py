@@ -228,7 +228,6 @@ class Cliff(Slope):
         return self.weight.sqrt().expand(len(episode))
 
 
-@pytest.mark.xfail(strict=True, reason="validation saves the best weights before anybody looks at them")
 def test_a_weight_that_is_not_finite_is_not_saved(table, tmp_path):
     trainer = slope_trainer(table, tmp_path, learner=Cliff(), val_every=1)
     with pytest.raises(UserError, match="a weight is no longer finite at step 1"):
@@ -248,11 +247,7 @@ def test_the_best_weights_are_those_of_the_best_validation(table, tmp_path):
 
 @pytest.mark.parametrize(
     ("patience", "stops"),
-    [
-        pytest.param(1, 6, marks=pytest.mark.xfail(strict=True, reason="goes one step too far")),
-        pytest.param(2, 8, marks=pytest.mark.xfail(strict=True, reason="goes one step too far")),
-        (0, 12),
-    ],
+    [(1, 6), (2, 8), (0, 12)],
 )
 def test_training_stops_after_so_many_validations_without_a_better_one(patience, stops, table, tmp_path):
     accuracies = {2: 0.5, 4: 0.8}

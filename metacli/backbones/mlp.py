@@ -32,11 +32,11 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """[T, N, D] -> [T, N, K]: linear, norm, ReLU."""
+    """[T, N, D] -> [T, N, K]: linear, norm, ReLU. Before batch norm a bias would cancel, so there is none."""
 
     def __init__(self, inputs: int, outputs: int, *, norm: NormKind) -> None:
         super().__init__()
-        self.linear = Linear(inputs, outputs)
+        self.linear = Linear(inputs, outputs, bias=norm != "batch")
         self.norm = normalisation(norm, outputs)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from metacli.episode import Examples
 
 
 def class_means(features: Tensor, examples: Examples) -> Tensor:
-    """Mean feature of each class over the labels that count. [T, N, D] -> [T, W, D]"""
+    """Mean feature of each class over the labels that count, nan for a class without any. [T, N, D] -> [T, W, D]"""
     counted = examples.mask & (examples.labels >= 0)
     one_hot = F.one_hot(examples.labels.clamp(min=0), examples.ways).to(features.dtype)
     one_hot = one_hot * counted.unsqueeze(-1)  # [T, N, W]

@@ -74,9 +74,5 @@ class _ProductGradient(Function):
         patches, out = ctx.saved_tensors
         g = _Product.apply(patches, u, False)
         if ctx.relu:
-            g = (
-                torch.where(out > 0, g, 0.0)
-                if torch.is_grad_enabled()
-                else torch.ops.aten.threshold_backward(g, out, 0)
-            )
+            g = torch.ops.aten.threshold_backward(g, out, 0)
         return g, None, None, None

@@ -35,14 +35,16 @@ class Conv2d(nn.Module):
 class Linear(nn.Module):
     """x [T, N, D] -> [T, N, K]. weight [K, D] or [T, K, D]; bias [K] or [T, K]."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.bias: nn.Parameter | None
+        self.register_parameter("bias", nn.Parameter(torch.zeros(outputs)) if bias else None)
         nn.init.xavier_uniform_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x @ self.weight.transpose(-1, -2) + _per_task(self.bias, x.dim())
+        y = x @ self.weight.transpose(-1, -2)
+        return y if self.bias is None else y + _per_task(self.bias, y.dim())
 
 
 def _per_task(parameter: Tensor, dims: int) -> Tensor:

@@ -48,11 +48,11 @@ class MAML(Learner):
         self.inner_steps = inner_steps
         self.inner_eval_steps = inner_eval_steps
         self.order = order
-        self.adapted = moving(self.network, moves_inner)
+        self.adapted = moving(self.network, moves_inner, "paradigm.moves.inner")
         # A backbone that stays still in the inner loop is run once per pass, outside the loop.
         self.still = not any(name.startswith("backbone.") for name in self.adapted)
         self.passes = Passes(backbone if self.still else self.network, bn_mode)
-        outer = moving(self.network, moves_outer)
+        outer = moving(self.network, moves_outer, "paradigm.moves.outer")
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name in outer)
 
@@ -64,19 +64,20 @@ class MAML(Learner):
         inputs = {"x": self.passes.support({}, support.inputs)} if self.still else support.inputs
         with torch.enable_grad():
             for _ in range(self.inner_steps if self.training else self.inner_eval_steps):
-                state = {name: tensor if meta else tensor.detach() for name, tensor in state.items()}
-                state = self._step(state, inputs, support, second=meta and self.order == "second")
-        context = self.passes.context({} if self.still else state, support.inputs)
-        predictor = Predictor(self._predict, state | context)
+                state = self._step(state, inputs, support, meta)
+        predictor = Predictor(
+            self._predict, state | self.passes.context({} if self.still else state, support.inputs)
+        )
         return predictor if meta else predictor.detach()
 
-    def _step(self, state: State, inputs: Inputs, support: Examples, *, second: bool) -> State:
-        """One step of gradient descent on each task's support loss."""
+    def _step(self, state: State, inputs: Inputs, support: Examples, meta: bool) -> State:
+        """One step of gradient descent on each task's support loss; `meta`: to be differentiated through."""
         at = {
-            name: tensor if tensor.requires_grad else tensor.detach().requires_grad_()
+            name: tensor if meta and tensor.requires_grad else tensor.detach().requires_grad_()
             for name, tensor in state.items()
         }
         loss = objective(self.spec.kind)(self._support_pass(at, inputs), support).sum()
+        second = meta and self.order == "second"
         gradients = torch.autograd.grad(loss, list(at.values()), create_graph=second)
         return {
             name: tensor - self.inner_lr * gradient

@@ -44,7 +44,7 @@ def plain(weights, task, x, statistics=None):
             for name, weight in weights.items()
             if name.startswith(f"blocks.{block}.")
         }
-        x = F.linear(x, own["linear.weight"], own["linear.bias"])
+        x = F.linear(x, own["linear.weight"], own.get("linear.bias"))
         mean, variance = statistics[block] if statistics else (x.mean(0), x.var(0, correction=0))
         seen.append((mean, variance))
         x = ((x - mean) / (variance + 1e-5).sqrt() * own["norm.weight"] + own["norm.bias"]).relu()

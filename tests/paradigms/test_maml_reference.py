@@ -26,7 +26,7 @@ class Plain:
         for block in range(depth):
             name = f"backbone.blocks.{block}."
             if name + "linear.weight" in weights:
-                x = F.linear(x.flatten(1), weights[name + "linear.weight"], weights[name + "linear.bias"])
+                x = F.linear(x.flatten(1), weights[name + "linear.weight"], weights.get(name + "linear.bias"))
             else:
                 kernel = weights[name + "conv.weight"].permute(0, 3, 1, 2)
                 stride = 2 if self.downsample == "stride" else 1
