@@ -75,9 +75,9 @@ def test_the_wheel_makes_the_command(wheel):
 
 
 def test_the_installed_package_and_its_configs_are_those_that_are_used(installed, python):
-    program = "import metacli.config.compose as c; print(metacli.__file__, c.config_folder(), sep='\\n')"
+    program = "import metacli.config.compose as c; print(c.__file__); print(c.config_folder())"
     code, configs = python("-c", program).splitlines()
-    assert Path(code) == installed / "metacli" / "__init__.py"
+    assert Path(code) == installed / "metacli" / "config" / "compose.py"
     assert Path(configs) == installed / "metacli" / "configs"
 
 

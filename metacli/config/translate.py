@@ -58,8 +58,10 @@ def _of_hydra(error: BaseException) -> UserError | None:
         return UserError(
             f"+{match.group(1)}: an option is chosen already", "leave the + out to choose another"
         )
-    if first.startswith("Config group override must be a string"):  # a ValueError, for null
-        return UserError("a group has to have an option: it cannot be null", "metacli list shows the options")
+    if first.startswith("Config group override must be a string"):  # a ValueError
+        return UserError(
+            "a config group was given a number or null", "it takes the name of an option: metacli list"
+        )
     return UserError(first, "see: metacli train --help") if isinstance(error, HydraException) else None
 
 

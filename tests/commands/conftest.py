@@ -1,0 +1,216 @@
+"""Commands run in processes of their own, on photographs that are a class's own pattern under noise."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+HERE = Path(__file__).parent
+PATIENCE = 120  # seconds until a process is taken to hang
+LIGHT = ["metacli.commands.train", "metacli.commands.eval", "metacli.config.translate"]
+HEAVY = [
+    *LIGHT,
+    "metacli.api",
+    "metacli.commands.rerun",
+    "metacli.data.imagefolder",
+    "metacli.paradigms.maml",
+    "torch._inductor.config",  # which deterministic algorithms ask for
+    "sklearn.metrics",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "safetensors.torch",
+    "jinja2",
+]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that is over."""
+
+    code: int
+    out: str
+    err: str
+    modules: frozenset[str]
+
+    def message(self) -> str:
+        """What the user was told of a mistake: two or three plain lines and exit code 2."""
+        assert self.code == 2, (self.code, self.out, self.err)
+        lines = self.err.splitlines()
+        assert 2 <= len(lines) <= 3, self.err
+        assert lines[0].startswith("metacli: ")
+        assert "Traceback" not in self.err
+        return self.err
+
+    def succeeded(self) -> "Ended":
+        assert self.code == 0, (self.code, self.out, self.err)
+        assert self.err == ""
+        return self
+
+
+class Started:
+    """A process under way."""
+
+    def __init__(self, forks: "Forks", pid: int, output: Path) -> None:
+        self.forks = forks
+        self.pid = pid
+        self.output = output
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self) -> Ended:
+        until = time.monotonic() + PATIENCE
+        while (code := self.forks.ask({"poll": self.pid})) is None:
+            if time.monotonic() > until:
+                self.signal(signal.SIGKILL)
+            time.sleep(0.01)
+        out, err, modules = (
+            path.read_text(encoding="utf-8") if path.exists() else ""
+            for path in (self.output.with_suffix(ending) for ending in (".out", ".err", ".modules"))
+        )
+        return Ended(code, out, err, frozenset(modules.split()))
+
+
+class Forks:
+    """Starts commands by way of forking.py."""
+
+    def __init__(self, modules: Sequence[str], outputs: Path) -> None:
+        self.outputs = outputs
+        self.count = 0
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "forking.py"), *modules],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+
+    def ask(self, request: dict) -> int | None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def start(self, *arguments: str, folder: Path, environment: dict[str, str] | None = None) -> Started:
+        self.count += 1
+        output = self.outputs / f"{self.count:03d}"
+        request = {
+            "arguments": [str(argument) for argument in arguments],
+            "folder": str(folder),
+            "environment": environment or {},
+            "output": str(output),
+        }
+        pid = self.ask(request)
+        assert pid is not None
+        return Started(self, pid, output)
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture(scope="session")
+def light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """For what has to do without torch."""
+    forks = Forks(LIGHT, tmp_path_factory.mktemp("light"))
+    yield forks
+    forks.close()
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """For what trains."""
+    forks = Forks(HEAVY, tmp_path_factory.mktemp("heavy"))
+    yield forks
+    forks.close()
+
+
+@pytest.fixture
+def checks(light: Forks, tmp_path: Path) -> Command:
+    """Run a command that should end before torch is imported, in `tmp_path` or another folder."""
+
+    def run(*arguments: str, folder: Path = tmp_path, **environment: str) -> Ended:
+        ended = light.start(*arguments, folder=folder, environment=environment).wait()
+        assert "torch" not in ended.modules
+        return ended
+
+    return run
+
+
+@pytest.fixture
+def runs(forks: Forks, tmp_path: Path) -> Command:
+    """Run a command to its end in `tmp_path` or another folder."""
+
+    def run(*arguments: str, folder: Path = tmp_path, **environment: str) -> Ended:
+        return forks.start(*arguments, folder=folder, environment=environment).wait()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def photographs() -> Callable[..., Path]:
+    """Make folders of images: `root`/class_00/00.png ..., [10, 10] gray."""
+
+    def make(root: Path, classes: int, each: int = 8) -> Path:
+        random = np.random.default_rng(0)
+        for label in range(classes):
+            pattern = random.integers(0, 256, (10, 10))
+            folder = root / f"class_{label:02d}"
+            folder.mkdir(parents=True)
+            for number in range(each):
+                pixels = np.clip(pattern + random.normal(0, 40, (10, 10)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number:02d}.png")
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def photos(photographs: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """15 classes x 8 images."""
+    return photographs(tmp_path_factory.mktemp("photos"), 15)
+
+
+@pytest.fixture(scope="session")
+def settings(photos: Path) -> list[str]:
+    """Overrides for a run of seconds on `photos`, five classes a split."""
+    return [
+        "dataset=imagefolder",
+        f"dataset.root={photos}",
+        "dataset.size=10",
+        "dataset.mode=gray",
+        "dataset.split_sizes=[5,5,5]",
+        "backbone.width=8",
+        "episode.train.queries=2",
+        "episode.val={ways: 5, shots: 1, queries: 2, count: 6}",
+        "episode.test={ways: 5, shots: 1, queries: 2, count: 12}",
+        "trainer={steps: 40, meta_batch: 4, chunk: 4, val_every: 10, log_every: 3}",
+        "device.threads=1",
+    ]
+
+
+@pytest.fixture(scope="session")
+def finished(forks: Forks, settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A maml run without a break. Look at it, copy it, do not change it."""
+    folder = tmp_path_factory.mktemp("finished")
+    forks.start("train", *settings, folder=folder).wait().succeeded()
+    (run,) = (folder / "runs" / "maml-imagefolder").iterdir()
+    return run

@@ -1,0 +1,65 @@
+"""Starts metacli commands as processes of their own, forked from one that has done the slow imports already.
+
+A request is a line of JSON on standard input, the answer one on standard output:
+{"arguments", "folder", "environment", "output"} -> the process's id; {"poll": id} -> its exit code, or null.
+Beside `output`.out and .err a process leaves `output`.modules, the names of the modules that it had imported.
+
+    python forking.py MODULE ...        modules to import beforehand
+"""
+
+import importlib
+import json
+import os
+import sys
+import traceback
+import warnings
+
+BUG = 70  # exit code of a command that raised what it should not
+
+
+def serve(modules: list[str]) -> None:
+    for module in modules:
+        importlib.import_module(module)
+    for line in sys.stdin:
+        request = json.loads(line)
+        print(json.dumps(_poll(request["poll"]) if "poll" in request else _fork(request)), flush=True)
+
+
+def _poll(pid: int) -> int | None:
+    found, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if found else None
+
+
+def _fork(request: dict) -> int:
+    if pid := os.fork():
+        return pid
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, ending in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{request['output']}.{ending}", os.O_WRONLY | os.O_CREAT), number)
+    os.chdir(request["folder"])
+    os.environ.update(request["environment"])
+    code = BUG
+    try:
+        code = _command(request["arguments"])
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with open(f"{request['output']}.modules", "w", encoding="utf-8") as file:
+            file.write("\n".join(sys.modules))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _command(arguments: list[str]) -> int:
+    from metacli.cli import run
+
+    warnings.simplefilter("error")
+    try:
+        return run(arguments)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else BUG
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1:])

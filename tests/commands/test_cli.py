@@ -1,0 +1,109 @@
+"""The command itself, in fresh processes: what it prints, how soon, and what it imports for that."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from metacli import __version__
+from metacli.cli import COMMANDS
+
+METACLI = [sys.executable, "-m", "metacli.cli"]
+
+
+def seconds(command: list[str], folder, times: int) -> float:
+    """Of the fastest of some attempts."""
+
+    def once() -> float:
+        started = time.perf_counter()
+        subprocess.run(command, cwd=folder, capture_output=True, check=False)
+        return time.perf_counter() - started
+
+    return min(once() for _ in range(times))
+
+
+def imports(arguments: list[str], folder) -> tuple[int, set[str]]:
+    """Exit code, and the top-level packages that a fresh process imported."""
+    command = [sys.executable, "-X", "importtime", "-m", "metacli.cli", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return done.returncode, {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+
+
+def test_help_comes_at_once(tmp_path):
+    bare = seconds([sys.executable, "-c", "pass"], tmp_path, times=5)
+    assert seconds([*METACLI, "--help"], tmp_path, times=5) < bare + 0.15
+
+
+@pytest.mark.parametrize("arguments", [["--help"], [], ["--version"], ["trian"], ["eval", "--help"]], ids=str)
+def test_what_needs_nothing_imports_nothing(arguments, tmp_path):
+    _, packages = imports(arguments, tmp_path)
+    assert "metacli" in packages
+    assert not packages & {"hydra", "omegaconf", "pydantic", "yaml", "numpy", "torch"}
+
+
+@pytest.mark.parametrize("mistake", ["trainer.stepz=3", "episode.test.ways=1000"])
+def test_a_mistake_is_answered_soon_and_without_torch(mistake, tmp_path):
+    code, packages = imports(["train", "paradigm=protonet", mistake], tmp_path)
+    assert code == 2
+    assert not packages & {"torch", "torchvision", "matplotlib", "sklearn", "PIL"}
+    assert seconds([*METACLI, "train", "paradigm=protonet", mistake], tmp_path, times=3) < 1.5
+
+
+def test_help_names_every_command_and_exits_with_zero(checks):
+    for arguments in (["--help"], ["-h"], ["help"], []):
+        done = checks(*arguments).succeeded()
+        assert all(f"\n  {name} " in done.out for name in COMMANDS)
+        assert max(map(len, done.out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "train"])
+def test_a_command_tells_its_arguments(name, checks):
+    assert checks(name, "--help").succeeded().out.startswith(f"metacli {name} ")
+
+
+def test_help_of_train_shows_every_key_and_option(checks):
+    done = checks("train", "--help").succeeded()
+    for text in ("paradigm: anil, fomaml, maml, nearest_centroid, protonet", "eval_steps: ", "meta_batch: "):
+        assert text in done.out
+
+
+def test_the_version_is_printed(checks):
+    assert checks("--version").succeeded().out == f"metacli {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"), [("trian", 'did you mean "train"?'), ("report", "known: eval, list, ")]
+)
+def test_an_unknown_command_is_answered_with_the_known_ones(word, hint, checks):
+    assert checks(word).message().startswith(f"metacli: unknown command {word}\n{hint}")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["train", "--help"]], ids=str)
+def test_a_reader_that_goes_away_is_no_error(arguments, tmp_path):
+    with subprocess.Popen(
+        [*METACLI, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+
+
+def test_list_shows_every_group_and_what_its_options_are(checks):
+    listed = checks("list").succeeded().out
+    assert "paradigm\n  anil" in listed
+    assert "omniglot/maml_5w1s" in listed
+    assert max(map(len, listed.splitlines())) <= 80
+
+
+def test_list_shows_one_group_by_either_number_and_a_paradigm_with_its_family(checks):
+    one, many = checks("list", "paradigm").succeeded().out, checks("list", "paradigms").succeeded().out
+    assert one == many
+    assert one.startswith("paradigm\n")
+    assert "protonet                [agnostic] Prototypical networks" in one
+    assert "backbone" not in one.splitlines()
+
+
+def test_list_of_an_unknown_group_brings_the_right_one_to_mind(checks):
+    assert 'no config group paradgm\ndid you mean "paradigm"?' in checks("list", "paradgm").message()

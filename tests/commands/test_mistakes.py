@@ -1,0 +1,219 @@
+"""What users get wrong: two or three plain lines, exit code 2, no torch needed to find out, nothing left behind."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+CASES = {
+    "a misspelt key": (["trainer.stepz=3"], 'unknown key trainer.stepz\ndid you mean "steps"?'),
+    "a misspelt group": (["paradgm=maml"], 'unknown key paradgm\ndid you mean "paradigm"?'),
+    "a misspelt option": (["paradigm=mamll"], 'paradigm=mamll: no such option\ndid you mean "maml"?'),
+    "an option far from all": (
+        ["backbone=xyz"],
+        "backbone=xyz: no such option\nknown: conv4, conv4_stride, mlp, pixels",
+    ),
+    "a misspelt experiment": (
+        ["experiment=omniglot/mamll_5w1s"],
+        'experiment=omniglot/mamll_5w1s: no such option\ndid you mean "omniglot/maml_5w1s"?',
+    ),
+    "a folder of experiments": (["experiment=omniglot"], "experiment=omniglot: no such option\n"),
+    "an experiment as a group": (["experiment/omniglot=maml_5w1s"], "no config group experiment/omniglot\n"),
+    "a key of nowhere": (["+new=1"], "unknown key new=1\n"),
+    "a key of another paradigm": (
+        ["paradigm=protonet", "paradigm.inner.lr=1"],
+        "unknown key paradigm.inner\n",
+    ),
+    "a word for a number": (["trainer.steps=many"], "trainer.steps=many: input should be a valid integer"),
+    "a number out of range": (
+        ["trainer.steps=0"],
+        "trainer.steps=0: input should be greater than or equal to 1",
+    ),
+    "a word that is no choice": (
+        ["paradigm.order=third"],
+        "paradigm.order=third: input should be 'second' or 'first'",
+    ),
+    "a number for a group": (
+        ["trainer=3"],
+        "a config group was given a number or null\nit takes the name of an option",
+    ),
+    "nothing for a group": (["backbone=null"], "a config group was given a number or null\n"),
+    "an option added twice": (["+trainer=long"], "+trainer: an option is chosen already\nleave the + out"),
+    "a key taken away": (["~trainer.steps"], "trainer.steps is missing\n"),
+    "no equals sign": (["paradigm"], "cannot read paradigm\noverrides look like group=option"),
+    "an open bracket": (["seed=[1"], "cannot read seed=[1\n"),
+    "a reference to nowhere": (["seed=${seeds}"], "Interpolation key 'seeds' not found\n"),
+    "several values without -m": (
+        ["seed=1,2"],
+        "seed=1,2: several values\na sweep: metacli train -m seed=1,2;",
+    ),
+    "dashes": (
+        ["--paradigm=maml"],
+        "--paradigm=maml: no such flag\nan override has no dashes: paradigm=maml",
+    ),
+    "dashes and a space": (
+        ["--paradigm", "maml"],
+        "--paradigm: no such flag\nan override has no dashes: paradigm=maml",
+    ),
+    "a flag without its value": (["--cfg"], "--cfg: a value must follow\n"),
+    "code for a name": (["paradigm.name=os:system"], "paradigm.name=os:system: no such paradigm\n"),
+    "a target": (["+paradigm._target_=os.system"], "unknown key paradigm._target_=os.system\n"),
+    "a target at the top": (["+_target_=os.system"], "unknown key _target_=os.system\n"),
+    "a root that must be given": (["dataset=imagefolder"], "dataset.root must be given\ndataset.root=VALUE"),
+    "a root that is not there": (
+        ["dataset=imagefolder", "dataset.root=photoz"],
+        "dataset.root=photoz: no such folder\n",
+    ),
+    "data that may not be downloaded": (
+        ["dataset=omniglot", "dataset.root=empty"],
+        "dataset.root=empty: images_background and images_evaluation are not both there\n",
+    ),
+    "more ways than classes": (
+        ["paradigm=protonet", "episode.test.ways=1000"],
+        "episode.test.ways=1000: the test split has ",
+    ),
+    "other ways than the head's": (
+        ["paradigm=maml", "episode.test.ways=10"],
+        "episode.test.ways=10: the head of maml is built for 5 ways\n",
+    ),
+    "other ways than the head's in validation": (
+        ["paradigm=anil", "episode.val.ways=3"],
+        "episode.val.ways=3: the head of anil is built for 5 ways\n",
+    ),
+    "more items than a class has": (
+        ["episode.test.queries=30"],
+        "episode.test: 1 shots + 30 queries need 31 items",
+    ),
+    "a device that does not exist": (
+        ["device.name=gpu"],
+        "device.name=gpu: should be auto, cpu, mps, cuda or cuda:N",
+    ),
+    "a name that leads elsewhere": (["run.name=../x"], "run.name=../x: should be a folder name"),
+    "a config folder that is not there": (
+        ["--config-dir", "/nowhere"],
+        "Additional config directory '/nowhere' not found\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("overrides", "said"), CASES.values(), ids=CASES.keys())
+def test_train_answers_and_leaves_nothing_behind(overrides, said, checks, tmp_path):
+    assert checks("train", *overrides).message().startswith(f"metacli: {said}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_of_extensions_is_named(checks):
+    for command in (["train"], ["list"]):
+        told = checks(*command, METACLI_CONFIG_PATH="/nowhere").message()
+        assert told.startswith("metacli: METACLI_CONFIG_PATH: no such folder: /nowhere\n")
+
+
+@pytest.fixture
+def small(photographs, tmp_path) -> list[str]:
+    """Overrides for six classes of five images."""
+    photographs(tmp_path / "photos", 6, each=5)
+    return ["dataset=imagefolder", "dataset.root=photos", "paradigm=protonet", "dataset.split_sizes=[2,2,2]"]
+
+
+def test_twenty_ways_from_six_classes_are_refused(small, checks, tmp_path):
+    told = checks("train", *small, "episode=20w1s").message()
+    assert told.startswith(
+        "metacli: episode.train.ways=20: the train split has 2 classes\nask for at most 2 ways"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_a_class_with_too_few_images_is_named(small, checks, tmp_path):
+    for image in sorted((tmp_path / "photos" / "class_03").iterdir())[2:]:
+        image.unlink()
+    shape = "{ways: 2, shots: 1, queries: 3}"
+    told = checks(
+        "train", *small, f"episode.train={shape}", "episode.val.ways=2", "episode.test.ways=2"
+    ).message()
+    assert 'class "class_0' in told
+    shapes = [
+        f"episode.{split}.{key}" for split in ("train", "val", "test") for key in ("ways=2", "queries=4")
+    ]
+    told = checks("train", *small, *shapes).message()
+    assert 'class "class_03" has too few (2)' in told
+
+
+def test_classes_that_cannot_be_split_so_are_refused(small, checks):
+    told = checks("train", *small, "dataset.split_sizes=[5,5,5]").message()
+    assert told.startswith("metacli: dataset.split_sizes=[5.0, 5.0, 5.0]: cannot split 6 classes so\n")
+
+
+def test_a_folder_without_images_is_named(checks, tmp_path):
+    (tmp_path / "empty").mkdir()
+    told = checks("train", "dataset=imagefolder", "dataset.root=empty").message()
+    assert told.startswith("metacli: dataset.root=empty: no images in class folders\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_a_run_root_that_is_a_file_is_named_before_anything_is_built(checks, tmp_path):
+    (tmp_path / "runs").write_text("mine")
+    told = checks("train").message()
+    assert told.startswith("metacli: run.root: cannot create runs/")
+    assert f"{tmp_path}/runs is a file\nchoose another folder: run.root=DIR" in told
+    assert (tmp_path / "runs").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_run_root_without_permission_is_named(checks, tmp_path):
+    tmp_path.chmod(0o500)
+    assert "no permission to write" in checks("train").message()
+    tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    "mistake", ["seed=0,abc", "episode.test.ways=5,10", "paradigm=maml,protonett", "trainer.stepz=1,2"]
+)
+def test_a_mistake_in_any_job_of_a_sweep_stops_it_before_the_first(mistake, checks, tmp_path):
+    done = checks("train", "paradigm=maml", "-m", mistake)
+    done.message()
+    assert done.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["eval", "resume", "rerun"])
+def test_what_is_no_run_is_said_to_be_none(command, checks, tmp_path):
+    assert checks(command).message() == f"metacli: {command}: which run?\nmetacli {command} runs/NAME/ID\n"
+    assert checks(command, "paradigm=maml").message().startswith(f"metacli: {command}: which run?")
+    assert checks(command, "nowhere").message().startswith("metacli: nowhere: not a run\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unreadable_image_is_named_and_nothing_is_written(runs, settings, photos, tmp_path):
+    broken = _with_a_broken_image(photos, tmp_path)
+    told = runs("train", *settings, f"dataset.root={broken}").message()
+    assert told.startswith("metacli: cannot read the image class_04/03.png: ")
+    assert "dataset.on_error=skip" in told
+    assert not (tmp_path / "runs").exists()
+
+
+def test_unreadable_images_are_skipped_and_counted_where_that_is_asked_for(runs, settings, photos, tmp_path):
+    broken = _with_a_broken_image(photos, tmp_path)
+    done = runs(
+        "train", *settings, f"dataset.root={broken}", "dataset.on_error=skip", "trainer.steps=1"
+    ).succeeded()
+    assert "1 of 120 images cannot be read and are left out: class_04/03.png" in done.out
+
+
+def test_cuda_asked_for_without_one_is_refused(runs, settings, tmp_path):
+    told = runs("train", *settings, "device=cuda", CUDA_VISIBLE_DEVICES="").message()
+    assert told.startswith("metacli: device.name=cuda: not available here\nuse one of: ")
+    assert not (tmp_path / "runs").exists()
+
+
+def _with_a_broken_image(photos: Path, folder: Path) -> Path:
+    """The photographs by links, but one of them cut short."""
+    copy = folder / "photos"
+    for image in photos.rglob("*.png"):
+        place = copy / image.relative_to(photos)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(image)
+    broken = copy / "class_04" / "03.png"
+    content = broken.read_bytes()
+    broken.unlink()
+    broken.write_bytes(content[: len(content) // 2])
+    return copy
