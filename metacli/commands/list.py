@@ -32,10 +32,20 @@ def _about(group: str, path: Path) -> str:
     comments = [
         line[2:] for line in text.splitlines() if line.startswith("# ") and not line.startswith("# @")
     ]
-    node: dict[str, Any] = yaml.safe_load(text) or {}
-    node = node.get(group) or node
+    node = _node(group, path)
     about = comments[0] if comments else ""
     if not about and group in groups() and "name" in node:
         about = component(group, node["name"]).summary
     family = f"[{node['family']}] " if "family" in node else ""
     return family + about
+
+
+def _node(group: str, path: Path) -> dict[str, Any]:
+    """The option's values, on top of those of the option that it varies (anil: maml)."""
+    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    base: dict[str, Any] = {}
+    for entry in values.get("defaults", []):
+        neighbour = path.with_name(f"{entry}.yaml")
+        if isinstance(entry, str) and neighbour.exists():
+            base = _node(group, neighbour)
+    return base | (values.get(group) or values)
