@@ -45,7 +45,6 @@ def _node(group: str, path: Path) -> dict[str, Any]:
     values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     base: dict[str, Any] = {}
     for entry in values.get("defaults", []):
-        neighbour = path.with_name(f"{entry}.yaml")
-        if isinstance(entry, str) and neighbour.exists():
-            base = _node(group, neighbour)
+        if isinstance(entry, str) and entry != "_self_":
+            base = _node(group, path.with_name(f"{entry}.yaml"))
     return base | (values.get(group) or values)
