@@ -144,8 +144,7 @@ def _fit_and_report(
 def _trainer(experiment: Experiment, run: RunFolder, console: Console) -> Trainer:
     config, source = experiment.config, experiment.data.sources["train"]
     sampler = source.sampler(build.episode_shape(config.episode.train))
-    quiet = Console()
-    quiet.live = False
+    quiet = Console(live=False)
     optimizer = config.optimizer
     plan = Plan(**config.trainer.model_dump(), lr=optimizer.lr, schedule=optimizer.schedule, seed=config.seed)
     return Trainer(

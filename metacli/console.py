@@ -12,11 +12,11 @@ class Display(Protocol):
 
 
 class Console:
-    """`log` receives every line as well."""
+    """`log` receives every line as well. live: whether lines may be redrawn; by default on a terminal."""
 
-    def __init__(self, log: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(self, log: Callable[[str], None] = lambda line: None, *, live: bool | None = None) -> None:
         self.log = log
-        self.live = sys.stdout.isatty()
+        self.live = sys.stdout.isatty() if live is None else live
 
     def say(self, line: str) -> None:
         self.log(line)
@@ -59,17 +59,17 @@ class _Lines:
         self.say = say
         self.steps = steps
         self.pace = _Pace(steps, done)
-        self.validation = ""
 
     def update(self, step: int, row: Mapping[str, Any], tasks: int) -> None:
         speed, left = self.pace.update(step, tasks)
-        self.validation = _validation(row) or self.validation
-        if self.validation and "val_accuracy" in row:
-            self.say(
-                f"step {step}/{self.steps}  loss {row['loss']:.4f}  {self.validation}  {speed}  {left} left"
-            )
-        else:
-            self.say(f"step {step}/{self.steps}  loss {row['loss']:.4f}  {speed}  {left} left")
+        parts = [
+            f"step {step}/{self.steps}",
+            f"loss {row['loss']:.4f}",
+            _validation(row),
+            speed,
+            f"{left} left",
+        ]
+        self.say("  ".join(part for part in parts if part))
 
 
 class _Live:
