@@ -50,15 +50,15 @@ class RunFolder:
         return (self.report / "report.json").exists()
 
     def config(self) -> dict[str, Any]:
-        return self._sealed("config.yaml")
+        return self.sealed("config.yaml")
 
     def overrides(self) -> list[str]:
         """What stood on the command line that made the run."""
-        return self._sealed("overrides.yaml").get("overrides", [])
+        return self.sealed("overrides.yaml").get("overrides", [])
 
     def choices(self) -> dict[str, str]:
         """Group -> option, as the run was composed."""
-        return self._sealed("overrides.yaml").get("choices", {})
+        return self.sealed("overrides.yaml").get("choices", {})
 
     def manifest(self) -> dict[str, Any]:
         """Raises UserError where it was altered: its checksum covers the rest of it."""
@@ -83,7 +83,7 @@ class RunFolder:
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
-    def _sealed(self, name: str) -> dict[str, Any]:
+    def sealed(self, name: str) -> dict[str, Any]:
         """A YAML file that nothing changes once the run is made: its digest stands in the manifest."""
         path = self.path / name
         content = _read(path)
@@ -142,6 +142,8 @@ def open_run(path: str | os.PathLike[str]) -> RunFolder:
             f"{path}: written as run format {written}, this metacli reads format {FORMAT}",
             "use the metacli version in its manifest.json",
         )
+    for name in run.manifest()["files"]:
+        run.sealed(name)  # now, rather than when hours of work are to be written down
     return run
 
 

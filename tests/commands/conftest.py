@@ -63,13 +63,20 @@ class Started:
         self.forks = forks
         self.pid = pid
         self.output = output
+        self.code: int | None = None
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
+    def poll(self) -> int | None:
+        """The exit code, once there is one."""
+        if self.code is None:
+            self.code = self.forks.ask({"poll": self.pid})
+        return self.code
+
     def wait(self) -> Ended:
         until = time.monotonic() + PATIENCE
-        while (code := self.forks.ask({"poll": self.pid})) is None:
+        while (code := self.poll()) is None:
             if time.monotonic() > until:
                 self.signal(signal.SIGKILL)
             time.sleep(0.01)
@@ -103,7 +110,14 @@ class Forks:
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
-    def start(self, *arguments: str, folder: Path, environment: dict[str, str] | None = None) -> Started:
+    def start(
+        self,
+        *arguments: str,
+        folder: Path,
+        environment: dict[str, str] | None = None,
+        terminal: str | None = None,
+    ) -> Started:
+        """terminal: where standard output goes, if not to a file."""
         self.count += 1
         output = self.outputs / f"{self.count:03d}"
         request = {
@@ -111,6 +125,7 @@ class Forks:
             "folder": str(folder),
             "environment": environment or {},
             "output": str(output),
+            "terminal": terminal,
         }
         pid = self.ask(request)
         assert pid is not None

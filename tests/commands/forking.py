@@ -1,8 +1,8 @@
 """Starts metacli commands as processes of their own, forked from one that has done the slow imports already.
 
 A request is a line of JSON on standard input, the answer one on standard output:
-{"arguments", "folder", "environment", "output"} -> the process's id; {"poll": id} -> its exit code, or null.
-Beside `output`.out and .err a process leaves `output`.modules, the names of the modules that it had imported.
+{"arguments", "folder", "environment", "output", "terminal"} -> the process's id; {"poll": id} -> its exit code, or
+null. Beside `output`.out and .err a process leaves `output`.modules, the names of the modules that it had imported.
 
     python forking.py MODULE ...        modules to import beforehand
 """
@@ -34,8 +34,9 @@ def _fork(request: dict) -> int:
     if pid := os.fork():
         return pid
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for number, ending in ((1, "out"), (2, "err")):
-        os.dup2(os.open(f"{request['output']}.{ending}", os.O_WRONLY | os.O_CREAT), number)
+    output = request["output"]
+    for number, path in ((1, request["terminal"] or f"{output}.out"), (2, f"{output}.err")):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     os.chdir(request["folder"])
     os.environ.update(request["environment"])
     code = BUG
@@ -44,7 +45,7 @@ def _fork(request: dict) -> int:
     except BaseException:
         traceback.print_exc()
     finally:
-        with open(f"{request['output']}.modules", "w", encoding="utf-8") as file:
+        with open(f"{output}.modules", "w", encoding="utf-8") as file:
             file.write("\n".join(sys.modules))
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,0 +1,105 @@
+"""A run folder that is not as it was written: said clearly, exit code 2, and nothing else is touched."""
+
+import json
+import shutil
+
+import pytest
+
+from metacli.rundir import FORMAT
+
+DAMAGE = {
+    "cut short": lambda content: content[: len(content) * 2 // 3],
+    "empty": lambda content: b"",
+    "one bit flipped": lambda content: (
+        content[: len(content) // 2]
+        + bytes([content[len(content) // 2] ^ 1])
+        + content[len(content) // 2 + 1 :]
+    ),
+}
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """The run, as if it had been stopped before its report."""
+    copy = shutil.copytree(finished, tmp_path / "saved")
+    shutil.rmtree(copy / "report")
+    return copy
+
+
+def contents(run) -> dict:
+    return {path.relative_to(run): path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def damage(copy, name, how) -> dict:
+    path = copy / name
+    path.write_bytes(DAMAGE[how](path.read_bytes()))
+    return contents(copy)
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+@pytest.mark.parametrize("name", ["config.yaml", "overrides.yaml", "manifest.json"])
+@pytest.mark.parametrize("command", ["eval", "resume", "rerun"])
+def test_a_damaged_text_is_named_before_torch_is_needed(command, name, how, checks, copy, tmp_path):
+    before = damage(copy, name, how)
+    assert checks(command, str(copy)).message().startswith(f"metacli: {copy}/{name}: ")
+    assert contents(copy) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_damaged_best_weights_are_not_evaluated(how, runs, copy):
+    before = damage(copy, "checkpoints/best.safetensors", how)
+    told = runs("eval", str(copy)).message()
+    assert told.startswith(f"metacli: {copy}/checkpoints/best.safetensors: truncated or altered\n")
+    assert contents(copy) == before
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_state_is_not_resumed(how, runs, copy):
+    damage(copy, "checkpoints/last.pt", how)
+    before = contents(copy)
+    told = runs("resume", str(copy)).message()
+    assert told.startswith(f"metacli: {copy}/checkpoints/last.pt: truncated or altered\n")
+    after = contents(copy)
+    assert {path for path in after if after[path] != before.get(path)} <= {copy.relative_to(copy) / "log.txt"}
+
+
+def test_damaged_best_weights_do_not_end_in_a_report(runs, copy):
+    damage(copy, "checkpoints/best.safetensors", "one bit flipped")
+    told = runs("resume", str(copy)).message()
+    assert told.startswith(f"metacli: {copy}/checkpoints/best.safetensors: truncated or altered\n")
+    assert not (copy / "report").exists()
+
+
+def test_missing_best_weights_are_named(runs, copy):
+    (copy / "checkpoints" / "best.safetensors").unlink()
+    told = runs("eval", str(copy)).message()
+    assert told.startswith(f"metacli: {copy}/checkpoints/best.safetensors: no such file\n")
+
+
+@pytest.mark.parametrize("command", ["eval", "resume", "rerun"])
+def test_a_run_of_another_format_is_refused_with_both_numbers(command, checks, copy):
+    path = copy / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": FORMAT + 1}))
+    told = checks(command, str(copy)).message()
+    assert f"{copy}: written as run format {FORMAT + 1}, this metacli reads format {FORMAT}\n" in told
+
+
+def test_a_config_that_was_edited_by_hand_is_refused_with_the_way_out(checks, copy):
+    path = copy / "config.yaml"
+    path.write_text(path.read_text().replace("seed: 0", "seed: 1", 1))
+    told = checks("resume", str(copy)).message()
+    assert "config.yaml: it was changed after the run was made; for other settings: metacli rerun" in told
+
+
+def test_weights_to_start_from_that_are_damaged_or_of_another_network_are_refused(
+    runs, settings, copy, tmp_path
+):
+    start = f"run.init_from={copy}"
+    told = runs("train", *settings, "backbone.width=4", start).message()
+    assert told.startswith(f"metacli: run.init_from={copy}: its backbone is another one\n")
+    damage(copy, "checkpoints/best.safetensors", "cut short")
+    told = runs("train", *settings, start).message()
+    assert told.startswith(f"metacli: {copy}/checkpoints/best.safetensors: truncated or altered\n")
+    assert "not a run" in runs("train", *settings, "run.init_from=nowhere").message()
+    assert not (tmp_path / "runs").exists()
