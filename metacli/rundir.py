@@ -72,16 +72,14 @@ class RunFolder:
         _write_manifest(self.path / "manifest.json", self.manifest() | facts)
 
     def log(self, line: str) -> None:
-        with (self.path / "log.txt").open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+        _append(self.path / "log.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
 
     def write_metrics(self, history: Sequence[Mapping[str, Any]]) -> None:
         """The whole history: after a resume the lines of the steps that were lost are gone."""
         write_atomic(self.metrics, "".join(json.dumps(row) + "\n" for row in history))
 
     def add_metrics(self, row: Mapping[str, Any]) -> None:
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        _append(self.metrics, json.dumps(row) + "\n")
 
     def sealed(self, name: str) -> dict[str, Any]:
         """A YAML file that nothing changes once the run is made: its digest stands in the manifest."""
@@ -132,7 +130,7 @@ def require_writable(parent: Path) -> None:
 
 def open_run(path: str | os.PathLike[str]) -> RunFolder:
     """An earlier run. Raises UserError where `path` is none, or was written by another version."""
-    run = RunFolder(Path(path))
+    run = RunFolder(Path(path).expanduser())
     manifest = run.path / "manifest.json"
     if not manifest.is_file() or not (run.path / "config.yaml").is_file():
         raise UserError(f"{path}: not a run", "give the folder that holds manifest.json and config.yaml")
@@ -145,6 +143,16 @@ def open_run(path: str | os.PathLike[str]) -> RunFolder:
     for name in run.manifest()["files"]:
         run.sealed(name)  # now, rather than when hours of work are to be written down
     return run
+
+
+def _append(path: Path, line: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror}", "check the folder's permissions and free space"
+        ) from error
 
 
 def _write_manifest(path: Path, facts: Mapping[str, Any]) -> None:

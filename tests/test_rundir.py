@@ -126,6 +126,13 @@ def test_a_log_line_begins_with_the_time(run):
     assert (len(date), len(time), line) == (10, 8, "hallo")
 
 
+def test_a_run_folder_that_has_gone_is_a_plain_error(run):
+    run.path.rename(run.path.with_name("moved"))
+    for write in (lambda: run.log("hallo"), lambda: run.add_metrics({"step": 1})):
+        with pytest.raises(UserError, match=r"cannot write .*: No such file or directory"):
+            write()
+
+
 def test_a_place_that_can_be_written_is_known_before_anything_is(tmp_path):
     require_writable(tmp_path / "a" / "b")
     require_writable(Path("c"))

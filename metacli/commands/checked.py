@@ -9,7 +9,10 @@ from metacli.config.schema import Config
 from metacli.config.validate import validate
 
 
-def checked(values: dict[str, Any], overrides: Sequence[str]) -> tuple[Config, list[str]]:
+def checked(
+    values: dict[str, Any], overrides: Sequence[str], *, training: bool = True
+) -> tuple[Config, list[str]]:
     """The typed config and what to say of settings without effect. Raises UserError."""
     config = validate(values)
-    return config, check(config, construct("dataset", config.dataset).describe(), overrides)
+    data = construct("dataset", config.dataset).describe()
+    return config, check(config, data, overrides, training=training)

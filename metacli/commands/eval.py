@@ -21,7 +21,7 @@ def run(arguments: list[str]) -> int:
     config = validate(values)
     if component("paradigm", config.paradigm.name).fixed_ways:
         check_fixed_ways(config, trained["episode"]["train"]["ways"], (config.report.split,))
-    config, notes = checked(values, overrides)
+    config, notes = checked(values, overrides, training=False)
     for note in notes:
         print(note)
 

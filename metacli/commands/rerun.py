@@ -11,7 +11,7 @@ def run(arguments: list[str]) -> int:
     saved, overrides = named_run(arguments, "rerun")
     again = changed(saved, as_it_ran(saved), overrides)
     config, notes = checked(again.values, overrides)
-    parent = Path(config.run.root) / config.run.name
+    parent = Path(config.run.root).expanduser() / config.run.name
     require_writable(parent)
 
     from metacli import api, provenance

@@ -83,9 +83,9 @@ def _job(composed: DictConfig, started: str) -> Job:
     runtime = HydraConfig.get()
     overrides = list(runtime.overrides.task)
     config, notes = checked(values_of(composed), overrides)
-    parent = Path(config.run.root) / config.run.name
+    parent = Path(config.run.root).expanduser() / config.run.name
     if runtime.mode == RunMode.MULTIRUN:
-        parent = Path(config.run.root) / "sweeps" / started / str(runtime.job.num)
+        parent = Path(config.run.root).expanduser() / "sweeps" / started / str(runtime.job.num)
     require_writable(parent)
     return Job(config, parent, overrides, chosen(DictConfig({"hydra": runtime})), notes)
 

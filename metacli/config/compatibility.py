@@ -10,20 +10,26 @@ from metacli.errors import UserError
 TASK_KIND = "classify"  # of every data set so far
 
 
-def check(config: Config, data: Description, overrides: Sequence[str] = ()) -> list[str]:
-    """Raises UserError where the experiment cannot run; returns what to say of settings without effect."""
+def check(
+    config: Config, data: Description, overrides: Sequence[str] = (), *, training: bool = True
+) -> list[str]:
+    """Raises UserError where the experiment cannot run; returns what to say of settings without effect.
+
+    training: False where trained weights are only evaluated.
+    """
     paradigm = component("paradigm", config.paradigm.name)
+    trains = training and paradigm.trains
     _check_kind(config)
-    for split in SPLITS if paradigm.trains else (config.report.split,):
+    for split in SPLITS if trains else (config.report.split,):
         shape = getattr(config.episode, split)
         check_shape(split, shape.ways, shape.shots, shape.queries, data.splits[split])
     _check_size(config, min(data.shape[1:]))
-    if paradigm.trains and not _has_weights(config):
+    if trains and not _has_weights(config):
         raise UserError(
             f"backbone={config.backbone.name}: it has no weights, nor has {config.paradigm.name}: nothing to train",
             "choose another backbone (metacli list backbone), or paradigm=nearest_centroid",
         )
-    if paradigm.fixed_ways:
+    if trains and paradigm.fixed_ways:
         check_fixed_ways(config, config.episode.train.ways)
     second = getattr(config.paradigm, "order", "none") == "second"
     if second and not component("backbone", config.backbone.name).second_order:
@@ -31,7 +37,8 @@ def check(config: Config, data: Description, overrides: Sequence[str] = ()) -> l
             f"paradigm.order=second: backbone {config.backbone.name} cannot be differentiated twice",
             "use paradigm.order=first, or another backbone",
         )
-    return list(_without_effect(config, overrides))
+    keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
+    return list(_without_effect(config, keys, training))
 
 
 def check_fixed_ways(config: Config, ways: int, splits: Sequence[str] = ("val", "test")) -> None:
@@ -72,19 +79,23 @@ def _has_weights(config: Config) -> bool:
     return any(component(group, getattr(config, group).name).weights for group in ("paradigm", "backbone"))
 
 
-def _without_effect(config: Config, overrides: Sequence[str]) -> Iterable[str]:
+def _without_effect(config: Config, keys: Sequence[str], training: bool) -> Iterable[str]:
     """Settings that the user made and that nothing reads."""
-    keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
-    if not component("paradigm", config.paradigm.name).trains:
-        for key in keys:
-            if _for_training(key, config) and key != "trainer.chunk":  # evaluation is done in chunks, too
-                yield f"{key} has no effect: {config.paradigm.name} does not train"
-        if "seed" in keys and not _has_weights(config):
-            yield f"seed has no effect: neither {config.paradigm.name} nor {config.backbone.name} draws anything"
-    if batch_norm_mode(config) == "none" and "paradigm.bn_mode" in keys:
-        yield f"paradigm.bn_mode has no effect: backbone {config.backbone.name} has no batch norm"
+    others = [f"episode.{split}" for split in SPLITS if split != config.report.split]
+    if not training:
+        unread = ["optimizer", "trainer", *others, "seed", "run", "device.workers"]
+        yield from _unread(keys, unread, "nothing is trained here")
+    elif not component("paradigm", config.paradigm.name).trains:
+        yield from _unread(keys, ["optimizer", "trainer", *others], f"{config.paradigm.name} does not train")
+        if not _has_weights(config):
+            nobody = f"neither {config.paradigm.name} nor {config.backbone.name} draws anything"
+            yield from _unread(keys, ["seed"], nobody)
+    if batch_norm_mode(config) == "none":
+        yield from _unread(keys, ["paradigm.bn_mode"], f"backbone {config.backbone.name} has no batch norm")
 
 
-def _for_training(key: str, config: Config) -> bool:
-    unread = [f"episode.{split}" for split in SPLITS if split != config.report.split]
-    return any(f"{key}.".startswith(f"{node}.") for node in ("optimizer", "trainer", *unread))
+def _unread(keys: Sequence[str], nodes: Sequence[str], why: str) -> Iterable[str]:
+    for key in keys:
+        below = any(f"{key}.".startswith(f"{node}.") for node in nodes)
+        if below and key != "trainer.chunk":  # evaluation is done in chunks, too
+            yield f"{key} has no effect: {why}"

@@ -10,6 +10,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -51,10 +52,16 @@ def recompose(
         before = after = dict(saved)  # an option of then is gone, but its values are all here
         options = dict(choices)
     fresh = {group for group in after if group in switches or options.get(group) != choices.get(group)}
-    ConfigStore.instance().store(name="saved", node=OmegaConf.create(_merged(saved, before, after, fresh)))
+    node = OmegaConf.create(_merged(saved, before, after, fresh))
+    ConfigStore.instance().store(name="saved", node=node, **_replacing())
     with initialize_config_dir(config_dir=str(config_folder()), **base_version()):
         values = values_of(compose(config_name="saved", overrides=settings))
     return Recomposed(values, options, wanted + settings)
+
+
+def _replacing() -> dict[str, Any]:
+    """Hydra 1.3 replaces what is stored under a name, 1.4 warns unless told to."""
+    return {} if hydra.__version__.startswith("1.3") else {"replace": True}
 
 
 def _keyed(overrides: Sequence[str]) -> list[tuple[str, str]]:

@@ -24,7 +24,7 @@ def translated(error: BaseException) -> UserError | None:
         if isinstance(cause, OverrideParseException):
             return UserError(
                 f"cannot read {cause.override}",
-                "overrides look like group=option, key=value or key=[a,b]; values with spaces need quotes",
+                "an override is group=option, key=value or key=[a,b]; other signs need quotes: 'key=\"~/my photos\"'",
             )
         if isinstance(cause, MissingMandatoryValue):
             return _mandatory(cause)

@@ -36,9 +36,12 @@ def damage(copy, name, how) -> dict:
     return contents(copy)
 
 
-@pytest.mark.parametrize("how", DAMAGE)
-@pytest.mark.parametrize("name", ["config.yaml", "overrides.yaml", "manifest.json"])
-@pytest.mark.parametrize("command", ["eval", "resume", "rerun"])
+TEXTS = ["config.yaml", "overrides.yaml", "manifest.json"]
+CASES = [(command, name, "one bit flipped") for command in ("eval", "resume", "rerun") for name in TEXTS]
+CASES += [("resume", name, how) for name in TEXTS for how in ("cut short", "empty")]
+
+
+@pytest.mark.parametrize(("command", "name", "how"), CASES)
 def test_a_damaged_text_is_named_before_torch_is_needed(command, name, how, checks, copy, tmp_path):
     before = damage(copy, name, how)
     assert checks(command, str(copy)).message().startswith(f"metacli: {copy}/{name}: ")

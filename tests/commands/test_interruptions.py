@@ -25,7 +25,7 @@ def begin(forks, settings, tmp_path):
         processes.append(process)
         while True:
             assert process.poll() is None, process.wait()
-            histories = list((tmp_path / "runs").glob("*/*/metrics.jsonl"))
+            histories = list((tmp_path / "runs").rglob("metrics.jsonl"))
             if histories and histories[0].read_text().count("\n") >= lines:
                 return histories[0].parent, process
             time.sleep(0.002)
@@ -87,6 +87,15 @@ def test_a_signal_saves_the_step_under_way_and_the_run_goes_on_to_the_same_bits(
     assert not (run / "report").exists()
     assert f"resumed after step {step}\n" in runs("resume", str(run)).succeeded().out
     assert_same(run, finished)
+
+
+def test_a_signal_stops_a_whole_sweep(begin, tmp_path):
+    run, process = begin("-m", "seed=0,1,2", lines=2)
+    process.signal(signal.SIGINT)
+    done = process.wait()
+    assert done.code == 130
+    assert "stopped by SIGINT" in done.err
+    assert [path.parent for path in (tmp_path / "runs").rglob("manifest.json")] == [run]
 
 
 def test_a_second_process_may_not_resume_a_run_that_is_worked_on(begin, runs):

@@ -40,8 +40,9 @@ CASES = {
     "nothing for a group": (["backbone=null"], "a config group was given a number or null\n"),
     "an option added twice": (["+trainer=long"], "+trainer: an option is chosen already\nleave the + out"),
     "a key taken away": (["~trainer.steps"], "trainer.steps is missing\n"),
-    "no equals sign": (["paradigm"], "cannot read paradigm\noverrides look like group=option"),
+    "no equals sign": (["paradigm"], "cannot read paradigm\nan override is group=option"),
     "an open bracket": (["seed=[1"], "cannot read seed=[1\n"),
+    "a home folder without quotes": (["run.root=~/runs"], "cannot read run.root=~/runs\n"),
     "a reference to nowhere": (["seed=${seeds}"], "Interpolation key 'seeds' not found\n"),
     "several values without -m": (
         ["seed=1,2"],

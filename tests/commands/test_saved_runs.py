@@ -143,6 +143,12 @@ def test_an_evaluation_may_ask_for_other_episodes(overrides, shots, split, runs,
     assert found["protocol"]["episode_hash"] != report(copy)["protocol"]["episode_hash"]
 
 
+def test_an_evaluation_says_which_settings_do_nothing(runs, copy):
+    done = runs("eval", str(copy), "trainer.steps=3", "seed=4", "episode.test.count=2").succeeded()
+    said = [line for line in done.out.splitlines() if "no effect" in line]
+    assert said == [f"{key} has no effect: nothing is trained here" for key in ("trainer.steps", "seed")]
+
+
 def test_an_evaluation_on_the_validation_split_finds_the_accuracy_that_was_best_in_training(runs, copy):
     runs("eval", str(copy), "report.split=val").succeeded()
     history = [json.loads(line) for line in (copy / "metrics.jsonl").read_text().splitlines()]

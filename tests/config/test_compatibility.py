@@ -103,5 +103,22 @@ def test_what_belongs_to_training_is_said_to_have_no_effect_where_nothing_trains
     assert said == [f"{key} has no effect: nearest_centroid does not train" for key in keys]
 
 
+def test_what_an_evaluation_does_not_read_is_said_to_have_no_effect(composed):
+    keys = ["trainer.steps", "optimizer.lr", "seed", "episode.train.ways", "episode.val.shots", "run.name"]
+    overrides = [f"{key}=1" for key in keys]
+    read = ["trainer.chunk=1", "episode.test.shots=1", "dataset.size=28", "paradigm.inner.eval_steps=2"]
+    said = check(validate(composed()), described(), [*overrides, *read], training=False)
+    assert said == [f"{key} has no effect: nothing is trained here" for key in keys]
+
+
+def test_an_evaluation_asks_of_the_data_only_what_it_reads(composed):
+    data = described()
+    few = replace(data, splits={**data.splits, "train": {}, "val": {}})
+    config = validate(composed("paradigm=maml"))
+    assert check(config, few, training=False) == []
+    with pytest.raises(UserError, match="the train split has 0 classes"):
+        check(config, few)
+
+
 def test_bn_mode_with_batch_norm_stands_in_the_report(composed):
     assert batch_norm_mode(validate(composed("paradigm.bn_mode=support"))) == "support"
