@@ -90,10 +90,10 @@ class Started:
 class Forks:
     """Starts commands by way of forking.py."""
 
-    def __init__(self, modules: Sequence[str], outputs: Path) -> None:
+    def __init__(self, modules: Sequence[str], outputs: Path, cache: Path) -> None:
         self.outputs = outputs
         self.count = 0
-        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "METACLI_CACHE": str(cache)}
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "forking.py"), *modules],
             stdin=subprocess.PIPE,
@@ -143,17 +143,23 @@ Command = Callable[..., Ended]
 
 
 @pytest.fixture(scope="session")
-def light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In place of the user's folder of built data sets."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def light(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
     """For what has to do without torch."""
-    forks = Forks(LIGHT, tmp_path_factory.mktemp("light"))
+    forks = Forks(LIGHT, tmp_path_factory.mktemp("light"), cache)
     yield forks
     forks.close()
 
 
 @pytest.fixture(scope="session")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+def forks(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
     """For what trains."""
-    forks = Forks(HEAVY, tmp_path_factory.mktemp("heavy"))
+    forks = Forks(HEAVY, tmp_path_factory.mktemp("heavy"), cache)
     yield forks
     forks.close()
 

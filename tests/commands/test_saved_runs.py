@@ -162,6 +162,16 @@ def test_an_evaluation_may_use_other_data(runs, photographs, copy, tmp_path):
     assert RunFolder(evaluation(copy)).manifest()["data"]["classes"]["test"] == 6
 
 
+def test_an_evaluation_may_use_a_data_set_of_another_kind(runs, copy):
+    overrides = ["dataset=glyphs", "dataset.size=10", "dataset.per_class=3", "episode.test.count=4"]
+    runs("eval", str(copy), *overrides).succeeded()
+    assert config(evaluation(copy)) == config(copy) | {
+        "dataset": {"name": "glyphs", "size": 10, "per_class": 3, "seed": 0},
+        "episode": config(copy)["episode"] | {"test": {"ways": 5, "shots": 1, "queries": 2, "count": 4}},
+        "run": config(copy)["run"] | {"name": "maml-glyphs"},
+    }
+
+
 def test_a_method_without_a_head_may_be_evaluated_with_other_ways(runs, protonet, tmp_path):
     copy = shutil.copytree(protonet[0], tmp_path / "saved")
     runs("eval", str(copy), "episode.test.ways=3").succeeded()

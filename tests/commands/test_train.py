@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
@@ -120,9 +121,10 @@ def test_the_log_holds_what_was_printed(forks, settings, tmp_path):
     assert logged[-1] == f"report {run.relative_to(tmp_path)}/report/report.html"
 
 
-def test_a_fresh_process_gives_the_same_bits(finished, settings, tmp_path):
+def test_a_fresh_process_gives_the_same_bits(finished, settings, cache, tmp_path):
     command = [sys.executable, "-m", "metacli.cli", "train", *settings, "device.workers=2"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    environment = os.environ | {"METACLI_CACHE": str(cache)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     (run,) = made(tmp_path)
     assert manifest(run)["result_hash"] == manifest(finished)["result_hash"]
@@ -240,7 +242,7 @@ def test_on_a_terminal_progress_is_a_line_that_is_redrawn(forks, settings, tmp_p
         try:
             shown += os.read(ours, 4096)
         except BlockingIOError:
-            continue
+            time.sleep(0.01)
     os.close(theirs)
     os.close(ours)
     text = shown.decode()
