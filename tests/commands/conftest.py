@@ -223,7 +223,7 @@ def settings(photos: Path) -> list[str]:
         "episode.train.queries=2",
         "episode.val={ways: 5, shots: 1, queries: 2, count: 6}",
         "episode.test={ways: 5, shots: 1, queries: 2, count: 12}",
-        "trainer={steps: 40, meta_batch: 4, chunk: 4, val_every: 10, log_every: 3}",
+        "trainer={steps: 40, meta_batch: 4, chunk: 4, val_every: 10, log_every: 7}",
         "device.threads=1",
     ]
 

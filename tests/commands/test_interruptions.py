@@ -45,7 +45,7 @@ def assert_same(run: Path, other: Path) -> None:
     assert facts["episode_hash"] == others["episode_hash"]
 
 
-@pytest.mark.parametrize("lines", [1, 6])
+@pytest.mark.parametrize("lines", [1, 5])
 def test_a_killed_run_goes_on_to_the_same_bits(lines, begin, runs, finished):
     run, process = begin(lines=lines)
     process.signal(signal.SIGKILL)
@@ -61,7 +61,7 @@ def test_a_run_may_be_killed_again_and_again(begin, forks, runs, finished, tmp_p
     run, process = begin(lines=2)
     process.signal(signal.SIGKILL)
     process.wait()
-    for line in (5, 9):
+    for line in (4, 7):
         again = forks.start("resume", str(run), folder=tmp_path)
         while again.poll() is None and (run / "metrics.jsonl").read_text().count("\n") < line:
             time.sleep(0.002)
@@ -76,7 +76,8 @@ def test_a_run_may_be_killed_again_and_again(begin, forks, runs, finished, tmp_p
 def test_a_signal_saves_the_step_under_way_and_the_run_goes_on_to_the_same_bits(
     number, code, begin, runs, finished
 ):
-    run, process = begin(lines=4)
+    run, process = begin(lines=3)
+    time.sleep(0.03)  # on to a step whose loss belongs to no line yet
     process.signal(number)
     done = process.wait()
     assert done.code == code
@@ -102,7 +103,7 @@ def test_a_second_process_may_not_resume_a_run_that_is_worked_on(begin, runs):
     run, _ = begin("trainer.steps=100000", lines=1)
     told = runs("resume", str(run)).message()
     assert told == f"metacli: {run}: another process works on this run\nwait for it, or stop it\n"
-    assert json.loads((run / "metrics.jsonl").read_text().splitlines()[0])["step"] == 3
+    assert json.loads((run / "metrics.jsonl").read_text().splitlines()[0])["step"] == 7
 
 
 def test_a_finished_run_is_left_as_it_is(checks, finished):
