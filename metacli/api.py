@@ -55,8 +55,6 @@ def assemble(config: Config) -> Experiment:
     experiment = Experiment(config, device, threads, data, build.build_learner(config, data.table, device))
     for split in ("train", "val", "test") if _trains(config) else (config.report.split,):
         data.sources[split].sampler(build.episode_shape(getattr(config.episode, split)))
-    if config.run.init_from:
-        _start_from(experiment.learner, open_run(config.run.init_from))
     return experiment
 
 
@@ -71,6 +69,8 @@ def train(
     """A new run under `parent`, from weights to report."""
     started = time.monotonic()
     experiment = assemble(config)
+    if config.run.init_from:
+        _start_from(experiment.learner, open_run(config.run.init_from))
     how = {"overrides": list(overrides), "choices": dict(choices or {})}
     run = create(parent, config.plain(), how, _manifest(experiment))
     with run.locked():
@@ -87,11 +87,13 @@ def resume(run: RunFolder, config: Config) -> None:
     started = time.monotonic()
     with run.locked():
         experiment = assemble(config)
-        if experiment.data.table.fingerprint != run.manifest()["data"]["fingerprint"]:
+        if _manifest(experiment)["data"] != run.manifest()["data"]:
             raise UserError(
-                f"{run.path}: the data has changed since the run began",
+                f"{run.path}: the data or its class split has changed since the run began",
                 f"restore the data, or start anew: metacli rerun {run.path}",
             )
+        if config.run.init_from and not run.last.exists():
+            _start_from(experiment.learner, open_run(config.run.init_from))
         console = Console(run.log)
         for line in provenance.differences(run.manifest(), _manifest(experiment)):
             console.say(f"since the run began: {line}")
@@ -204,17 +206,23 @@ def _report(
 
 def _protocol(experiment: Experiment, episode_hash: str) -> dict[str, Any]:
     config, splits = experiment.config, experiment.data.table.splits
-    trains = _trains(config)
     together = [int(c) for ids in splits.values() for c in ids]
     return {
         "bn_mode": batch_norm_mode(config),
         "order": getattr(config.paradigm, "order", "none"),
         "episode": config.episode.model_dump(),
         "episode_hash": episode_hash,
-        "selection": "best validation accuracy" if trains else "none: nothing is trained",
+        "selection": _selection(config),
         "class_overlap": len(together) - len(set(together)),
         "split": config.report.split,
     }
+
+
+def _selection(config: Config) -> str:
+    if not _trains(config):
+        return "none: nothing is trained"
+    on_these = ", on these very episodes: optimistic" if config.report.split == "val" else ""
+    return f"best validation accuracy{on_these}"
 
 
 def _manifest(experiment: Experiment) -> dict[str, Any]:
@@ -229,6 +237,7 @@ def _manifest(experiment: Experiment) -> dict[str, Any]:
         "chunk": experiment.config.trainer.chunk,
         "data": {
             "fingerprint": table.fingerprint,
+            "splits": table.split_fingerprint,
             "images": len(table.images),
             "classes": {split: len(ids) for split, ids in table.splits.items()},
         },

@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 from metacli import __version__
 
@@ -34,6 +35,9 @@ USAGE = "\n".join(
 
 def main() -> None:
     """Console entry point: runs the command, turns user errors into plain lines, exits."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that lacks a sign shows "?", and the run goes on
+            stream.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:]))
 
 

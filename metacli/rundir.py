@@ -56,6 +56,11 @@ class RunFolder:
         """What stood on the command line that made the run."""
         return self.sealed("overrides.yaml").get("overrides", [])
 
+    @property
+    def evaluates(self) -> str:
+        """The run that this folder evaluates; empty where it is a run of its own."""
+        return self.sealed("overrides.yaml").get("of", "")
+
     def choices(self) -> dict[str, str]:
         """Group -> option, as the run was composed."""
         return self.sealed("overrides.yaml").get("choices", {})

@@ -12,7 +12,10 @@ def named_run(arguments: Sequence[str], command: str) -> tuple[RunFolder, list[s
     """The run, and the overrides that follow it."""
     if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
         raise UserError(f"{command}: which run?", f"metacli {command} runs/NAME/ID")
-    return open_run(arguments[0]), list(arguments[1:])
+    run = open_run(arguments[0])
+    if run.evaluates:
+        raise UserError(f"{arguments[0]}: an evaluation, not a run", f"metacli {command} {run.evaluates}")
+    return run, list(arguments[1:])
 
 
 def changed(run: RunFolder, values: Mapping[str, Any], overrides: Sequence[str]) -> Recomposed:

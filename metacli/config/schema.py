@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 
 
 def _no_truth_value(value: Any) -> Any:
@@ -121,6 +121,12 @@ class Optimizer(Named):
 class SGD(Optimizer):
     momentum: Annotated[float, Field(ge=0, lt=1)]
     nesterov: bool
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> "SGD":
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs momentum > 0; set optimizer.nesterov=false")
+        return self
 
 
 # paradigm

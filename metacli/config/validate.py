@@ -27,7 +27,9 @@ def _parse(schema: type[Model], values: Any, prefix: tuple[str, ...]) -> Model:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        errors = error.errors(include_url=False)
+        # A misspelt key is also a missing one; the misspelling is what the user can see.
+        first = next((found for found in errors if found["type"] == "extra_forbidden"), errors[0])
         raise _translated(schema, first["type"], first["loc"], first["input"], first["msg"], prefix) from None
 
 
@@ -47,6 +49,8 @@ def _translated(
     if kind == "missing":
         return UserError(f"{key} is missing", "set it on the command line or in the YAML file of its group")
     message = message.removeprefix("Value error, ")
+    if not location:
+        return UserError(f"{key}: {message}", "metacli train --help shows every key")
     if kind == "string_pattern_mismatch":
         message = f"should be {_described(schema, location)}"
     return UserError(

@@ -41,6 +41,11 @@ class Table:
     notes: tuple[str, ...] = ()  # said once in the log: images skipped, classes left out
 
     @property
+    def split_fingerprint(self) -> str:
+        """Changes when a class moves to another split."""
+        return digest(*(f"{split}:{self.splits[split].tolist()}".encode() for split in SPLITS))
+
+    @property
     def fingerprint(self) -> str:
         """Changes when any pixel, label or class name does; splits have no part in it."""
         return digest(

@@ -19,7 +19,7 @@ FIGURES = {
     ),
     "episodes": (
         "Spread over episodes",
-        "Histogram of the accuracies of the test episodes",
+        "Histogram of the accuracies of the episodes",
         "Each test episode is one small task. The line is their mean, the band its 95 % confidence interval: "
         "the interval of the mean, not the range of the episodes.",
     ),
@@ -53,7 +53,7 @@ def html_page(summary: Mapping[str, Any], images: Mapping[str, bytes], config_ya
         metrics=summary["metrics"],
         protocol=summary["protocol"],
         run=summary["run"],
-        test=summary["protocol"]["episode"]["test"],
+        test=summary["protocol"]["episode"][summary["protocol"]["split"]],
         worst=sorted(classes, key=lambda entry: entry["f1"])[:WORST] if len(classes) > OPEN_ROWS else [],
         figures=[
             {

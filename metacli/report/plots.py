@@ -1,4 +1,4 @@
-"""The course of the training and the spread over test episodes, as pictures (PNG bytes)."""
+"""The course of the training and the spread over episodes, as pictures (PNG bytes)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -52,7 +52,7 @@ def learning_curve(history: Sequence[dict[str, Any]]) -> bytes:
 
 @look()
 def episode_histogram(results: Results) -> bytes:
-    """How many test episodes reached which accuracy, with the mean and its 95 % interval."""
+    """How many episodes reached which accuracy, with the mean and its 95 % interval."""
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     episodes, queries = results.truth.shape
@@ -67,7 +67,7 @@ def episode_histogram(results: Results) -> bytes:
     axes.hist(results.accuracy, edges, color=BLUE, alpha=0.75, edgecolor="white", linewidth=0.6)
     axes.axvspan(mean - half, mean + half, color=ORANGE, alpha=0.3, linewidth=0)
     axes.axvline(mean, color=ORANGE, linewidth=1.6)
-    axes.set_title(f"{episodes} test episodes: mean {100 * mean:.2f} % ± {100 * half:.2f} %")
+    axes.set_title(f"{episodes} episodes: mean {100 * mean:.2f} % ± {100 * half:.2f} %")
     axes.set_xlabel("accuracy of an episode")
     axes.set_ylabel("episodes")
     axes.grid(axis="x", visible=False)

@@ -59,7 +59,7 @@ def _row(name: str, width: int, entry: dict[str, Any]) -> str:
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     metrics, protocol, run = summary["metrics"], summary["protocol"], summary["run"]
-    episode = protocol["episode"]["test"]
+    episode = protocol["episode"][protocol["split"]]
     accuracy, calibration = metrics["accuracy"], metrics["calibration_error"]
     return [
         ("accuracy", f"{wording.percent(accuracy, '+-')} (95 % CI over {accuracy['n']} episodes)"),

@@ -127,4 +127,4 @@ def test_a_run_whose_data_has_changed_is_not_resumed(photographs, begin, runs, t
     process.wait()
     shutil.copy(photos / "class_00" / "00.png", photos / "class_00" / "01.png")
     told = runs("resume", str(run)).message()
-    assert told.startswith(f"metacli: {run}: the data has changed since the run began\n")
+    assert told.startswith(f"metacli: {run}: the data or its class split has changed since the run began\n")

@@ -231,3 +231,12 @@ def test_a_saved_config_that_names_code_is_refused(checks, copy):
     write(name="os:system")
     assert "paradigm.name=os:system: no such paradigm" in checks("rerun", str(copy)).message()
     assert not (copy.parent / "runs").exists()
+
+
+@pytest.mark.parametrize("command", ["resume", "rerun", "eval"])
+def test_an_evaluation_is_no_run(command, checks, runs, copy):
+    runs("eval", str(copy), "report.split=val").succeeded()
+    found = evaluation(copy)
+    assert "on these very episodes" in report(found)["protocol"]["selection"]
+    told = checks(command, str(found)).message()
+    assert told == f"metacli: {found}: an evaluation, not a run\nmetacli {command} {copy}\n"

@@ -105,3 +105,16 @@ def test_a_checked_config_does_not_change(composed):
 def test_an_unknown_name_brings_the_right_one_to_mind():
     with pytest.raises(UserError, match='did you mean "protonet"'):
         component("paradigm", "protone")
+
+
+def test_a_misspelt_key_is_told_before_the_key_that_it_leaves_missing(composed):
+    values = composed()
+    values["trainer"]["val_evry"] = values["trainer"].pop("val_every")
+    told = refusal(values)
+    assert told.startswith("unknown key trainer.val_evry=")
+    assert told.endswith('did you mean "val_every"?')
+
+
+def test_nesterov_without_momentum_is_refused(composed):
+    values = composed("optimizer=sgd", "optimizer.momentum=0")
+    assert refusal(values).startswith("optimizer: nesterov needs momentum > 0; set optimizer.nesterov=false")
