@@ -134,7 +134,7 @@ def test_what_trains_gets_better(paradigm, tmp_path):
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 def test_every_setting_does_something_or_is_refused_or_is_said_to_do_nothing(paradigm, ignored):
-    everywhere = ("paradigm", "optimizer", "backbone", "episode", "trainer", "device", "report")
+    everywhere = ("paradigm", "optimizer", "episode", "trainer", "device", "report")
     assert ignored(values(f"paradigm={paradigm}"), everywhere) == []
 
 
