@@ -1,5 +1,6 @@
 """Train, resume and evaluate: the whole of an experiment, as the commands run it."""
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from metacli.config.registry import component
 from metacli.config.schema import Config
 from metacli.console import Console
 from metacli.data.prefetch import prefetched
+from metacli.data.table import SPLITS
 from metacli.errors import UserError
 from metacli.evaluator import Evaluation, evaluate
 from metacli.learner import Learner
@@ -47,13 +49,16 @@ class Experiment:
             return evaluate(self.learner, episodes, self.data.table, progress)
 
 
-def assemble(config: Config) -> Experiment:
-    """Raises UserError for what only the machine and the data can tell, before anything is written."""
+def assemble(config: Config, splits: Sequence[str] = SPLITS) -> Experiment:
+    """`splits`: those that will be read.
+
+    Raises UserError for what only the machine and the data can tell, before anything is written.
+    """
     device, threads = resolve_device(config.device.name), resolve_threads(config.device.threads)
     prepare(device, threads)
     data = build.build_data(config, device)
     experiment = Experiment(config, device, threads, data, build.build_learner(config, data.table, device))
-    for split in ("train", "val", "test") if _trains(config) else (config.report.split,):
+    for split in splits if _trains(config) else (config.report.split,):
         data.sources[split].sampler(build.episode_shape(getattr(config.episode, split)))
     return experiment
 
@@ -70,7 +75,7 @@ def train(
     started = time.monotonic()
     experiment = assemble(config)
     if config.run.init_from:
-        _start_from(experiment.learner, open_run(config.run.init_from))
+        _start_from(experiment.learner, _origin(config.run.init_from))
     how = {"overrides": list(overrides), "choices": dict(choices or {})}
     run = create(parent, config.plain(), how, _manifest(experiment))
     with run.locked():
@@ -93,21 +98,36 @@ def resume(run: RunFolder, config: Config) -> None:
                 f"restore the data, or start anew: metacli rerun {run.path}",
             )
         if config.run.init_from and not run.last.exists():
-            _start_from(experiment.learner, open_run(config.run.init_from))
+            _start_from(experiment.learner, _origin(config.run.init_from))
         console = Console(run.log)
         for line in provenance.differences(run.manifest(), _manifest(experiment)):
             console.say(f"since the run began: {line}")
         _fit_and_report(experiment, run, console, started, resumed=run.last.exists())
 
 
-def evaluate_run(run: RunFolder, config: Config, *, overrides: Sequence[str] = ()) -> RunFolder:
+def evaluate_run(
+    run: RunFolder,
+    config: Config,
+    *,
+    overrides: Sequence[str] = (),
+    choices: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+) -> RunFolder:
     """The best weights of `run` under `config`: a folder of its own below the run."""
     started = time.monotonic()
-    experiment = assemble(config)
-    load_into(experiment.learner, run.best)
-    how = {"overrides": list(overrides), "choices": run.choices(), "of": str(run.path)}
-    evaluation = create(run.path / "evaluations", config.plain(), how, _manifest(experiment))
-    _report(experiment, evaluation, Console(evaluation.log), started, seconds_train=0.0, history=[])
+    with run.locked():  # its weights stay as they are meanwhile
+        experiment = assemble(config, (config.report.split,))
+        load_into(experiment.learner, run.best)
+        how = {"overrides": list(overrides), "choices": dict(choices or {}), "of": str(run.path)}
+        evaluation = create(run.path / "evaluations", config.plain(), how, _manifest(experiment))
+        console = Console(evaluation.log)
+        console.say(f"evaluation {evaluation.path}")
+        for note in (*notes, *experiment.data.table.notes):
+            console.say(note)
+        trained = run.config()
+        weights = f"of {run.path}, trained by {trained['paradigm']['name']} on {trained['dataset']['name']}"
+        command = shlex.join(["metacli", "eval", str(run.path), *overrides])
+        _report(experiment, evaluation, console, started, weights=weights, command=command)
     return evaluation
 
 
@@ -140,7 +160,16 @@ def _fit_and_report(
         load_into(experiment.learner, run.best)
     else:
         save_weights(run.best, experiment.learner.state_dict())
-    _report(experiment, run, console, started, seconds_train=seconds, history=history)
+    _report(
+        experiment,
+        run,
+        console,
+        started,
+        weights="of this run",
+        command=shlex.join(["metacli", "rerun", str(run.path)]),
+        seconds_train=seconds,
+        history=history,
+    )
 
 
 def _trainer(experiment: Experiment, run: RunFolder, console: Console) -> Trainer:
@@ -170,10 +199,12 @@ def _report(
     console: Console,
     started: float,
     *,
-    seconds_train: float,
-    history: Sequence[dict[str, Any]],
+    weights: str,
+    command: str,
+    seconds_train: float = 0.0,
+    history: Sequence[dict[str, Any]] = (),
 ) -> None:
-    """Read the asked split once and write what came out."""
+    """Read the asked split once and write what came out. weights: whose they are · command: what repeats this."""
     config, table = experiment.config, experiment.data.table
     evaluation = experiment.evaluate(config.report.split, console)
     facts = {
@@ -186,6 +217,7 @@ def _report(
         "threads": experiment.threads,
         "seconds_train": round(seconds_train, 1),
         "seconds_total": round(time.monotonic() - started, 1),
+        "weights": weights,
         "parameters": sum(parameter.numel() for parameter in experiment.learner.parameters()),
     }
     summary = summarise(
@@ -194,7 +226,6 @@ def _report(
     run.update_manifest(result_hash=evaluation.result_hash, episode_hash=evaluation.episode_hash)
     config_text = yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True)
     picture = evaluation.picture(table)
-    command = f"metacli rerun {run.path}"
     write_report(run.report, evaluation.results, summary, history, picture, config_text, command)
     accuracy = summary["metrics"]["accuracy"]
     console.say(
@@ -242,6 +273,10 @@ def _manifest(experiment: Experiment) -> dict[str, Any]:
             "classes": {split: len(ids) for split, ids in table.splits.items()},
         },
     }
+
+
+def _origin(path: str) -> RunFolder:
+    return open_run(path, "run.init_from")
 
 
 def _start_from(learner: Learner, run: RunFolder) -> None:

@@ -61,7 +61,9 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file", "the run has no checkpoint yet; start it anew") from None
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", "check the file's permissions") from error
+        raise UserError(
+            f"cannot read {path}: {error.strerror or error}", "check the file's permissions"
+        ) from error
 
 
 def _damaged(path: Path) -> UserError:

@@ -58,7 +58,7 @@ def _dispatch(arguments: list[str]) -> int:
     name, *rest = arguments
     if name not in COMMANDS:
         return _unknown(name)
-    if rest[:1] in (["-h"], ["--help"]) and name != "train":  # whose own help shows every key
+    if name != "train" and not {"-h", "--help"}.isdisjoint(rest):  # train's own help shows every key
         usage, about = COMMANDS[name]
         print(f"metacli {name} {usage}: {about}")
         return 0

@@ -108,7 +108,10 @@ class _Pace:
         speed = tasks / max(now - self.looked, 1e-9)
         left = (self.steps - step) * (now - self.started) / max(step - self.done, 1)
         self.looked = now
-        return f"{speed:.0f} tasks/s", f"{int(left) // 60}:{int(left) % 60:02d}"
+        minutes, seconds = divmod(int(left), 60)
+        hours, minutes = divmod(minutes, 60)
+        clock = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+        return f"{speed:.0f} tasks/s", clock if hours < 100 else "days"
 
 
 def _validation(row: Mapping[str, Any]) -> str:

@@ -27,11 +27,13 @@ def write_atomic(path: Path, content: bytes | str) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:  # Ctrl-C, too, leaves nothing behind
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
+        if not isinstance(error, OSError):
+            raise
         raise UserError(
-            f"cannot write {path}: {error.strerror}", "check the folder's permissions and free space"
+            f"cannot write {path}: {error.strerror or error}", "check the folder's permissions and free space"
         ) from error
 
 

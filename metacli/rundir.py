@@ -115,7 +115,7 @@ def create(
     try:
         path.mkdir(parents=True)
     except OSError as error:
-        raise _not_writable(path, error.strerror or "") from error
+        raise _not_writable(path, error.strerror or str(error)) from error
     texts = {"config.yaml": _yaml(config), "overrides.yaml": _yaml(dict(overrides))}
     for name, text in texts.items():
         write_atomic(path / name, text)
@@ -133,12 +133,13 @@ def require_writable(parent: Path) -> None:
         raise _not_writable(parent, f"no permission to write to {above}")
 
 
-def open_run(path: str | os.PathLike[str]) -> RunFolder:
-    """An earlier run. Raises UserError where `path` is none, or was written by another version."""
+def open_run(path: str | os.PathLike[str], key: str = "") -> RunFolder:
+    """An earlier run, which the config `key` names. Raises UserError where it is none, or of another version."""
     run = RunFolder(Path(path).expanduser())
     manifest = run.path / "manifest.json"
     if not manifest.is_file() or not (run.path / "config.yaml").is_file():
-        raise UserError(f"{path}: not a run", "give the folder that holds manifest.json and config.yaml")
+        named = f"{key}={path}" if key else str(path)
+        raise UserError(f"{named}: not a run", "give the folder that holds manifest.json and config.yaml")
     written = _json(manifest).get("format")
     if written != FORMAT:
         raise UserError(
@@ -156,7 +157,7 @@ def _append(path: Path, line: str) -> None:
             file.write(line)
     except OSError as error:
         raise UserError(
-            f"cannot write {path}: {error.strerror}", "check the folder's permissions and free space"
+            f"cannot write {path}: {error.strerror or error}", "check the folder's permissions and free space"
         ) from error
 
 
@@ -183,7 +184,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise _damaged(path, f"cannot be read: {error.strerror}") from None
+        raise _damaged(path, f"cannot be read: {error.strerror or error}") from None
 
 
 def _mapping(path: Path, value: Any) -> dict[str, Any]:

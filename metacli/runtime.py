@@ -56,7 +56,8 @@ def prepare(device: torch.device, threads: int) -> None:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(True)
+    # The same as use_deterministic_algorithms(True), which takes a second or two to import a compiler.
+    torch.set_deterministic_debug_mode("error")
     # A debugging aid that costs 13 % here.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     _keep_heap()

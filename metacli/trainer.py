@@ -1,19 +1,21 @@
 """The outer loop: chunks of tasks, one optimizer step, validation, checkpoints that resume bit for bit."""
 
 import math
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from metacli.checkpoint import load_state, save_state, save_weights
+from metacli.checkpoint import load_state, load_weights, save_state, save_weights
 from metacli.console import Console
 from metacli.episode import Episode
 from metacli.errors import UserError
@@ -56,8 +58,9 @@ class Progress:
 class Interrupted(Exception):
     """A signal asked for a stop; the state is saved. `code`: the exit code to leave with."""
 
-    def __init__(self, number: int, step: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name} after step {step}")
+    def __init__(self, number: int, step: int, run: Path) -> None:
+        name = signal.Signals(number).name
+        super().__init__(f"stopped by {name} after step {step}\ngo on with: metacli resume {run}")
         self.code = 128 + number
 
 
@@ -90,6 +93,8 @@ class Trainer:
         self.learner.load_state_dict(state["learner"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
+        if self.progress.best_step:
+            load_weights(self.run.best)  # damaged? Now, rather than when training has ended
         self.run.write_metrics(self.progress.history)
 
     def fit(self) -> Progress:
@@ -120,7 +125,7 @@ class Trainer:
                 if validates or asked:
                     self._save()
                 if asked:
-                    raise Interrupted(asked[0], progress.step)
+                    raise Interrupted(asked[0], progress.step, self.run.path)
         return progress
 
     def _step(self, step: int) -> Tensor:
@@ -199,13 +204,22 @@ class Trainer:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Signals that ask for a stop are noted, so that the step under way can end; handlers are put back."""
+    """Signals that ask for a stop are noted, so that the step under way can end; a second one stops at once."""
     asked: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        os.write(
+            2, b"stopping after this step; once more to stop now\n"
+        )  # print may be in the middle of a line
+
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda got, _: asked.append(got)) for number in numbers}
+    before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield asked
     finally:

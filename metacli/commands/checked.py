@@ -1,18 +1,39 @@
 """Everything about a config that can be checked without torch."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from metacli.config.compatibility import check
 from metacli.config.construct import construct
+from metacli.config.registry import groups
 from metacli.config.schema import Config
 from metacli.config.validate import validate
+from metacli.errors import UserError
+from metacli.rundir import open_run, require_writable
 
 
 def checked(
     values: dict[str, Any], overrides: Sequence[str], *, training: bool = True
 ) -> tuple[Config, list[str]]:
     """The typed config and what to say of settings without effect. Raises UserError."""
+    _name_no_components(overrides)
     config = validate(values)
     data = construct("dataset", config.dataset).describe()
     return config, check(config, data, overrides, training=training)
+
+
+def check_new_run(config: Config, parent: Path) -> None:
+    """Raises UserError where a new run has nowhere to go under `parent`, or nothing to start from."""
+    require_writable(parent)
+    if config.run.init_from:
+        open_run(config.run.init_from, "run.init_from")
+
+
+def _name_no_components(overrides: Sequence[str]) -> None:
+    """A name alone would leave the values of another component beside it."""
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        group, _, rest = key.partition(".")
+        if rest == "name" and group in groups():
+            raise UserError(f"{override}: a name goes with its values", f"choose the option: {group}={value}")

@@ -3,6 +3,7 @@
 from metacli.commands.checked import checked
 from metacli.commands.saved import changed, named_run
 from metacli.config.compatibility import check_fixed_ways
+from metacli.config.recompose import Values
 from metacli.config.registry import component
 from metacli.config.validate import validate
 from metacli.errors import UserError
@@ -11,7 +12,8 @@ from metacli.errors import UserError
 def run(arguments: list[str]) -> int:
     saved, overrides = named_run(arguments, "eval")
     trained = saved.config()
-    values = changed(saved, trained, overrides).values
+    asked = changed(saved, trained, overrides)
+    values = _with_training_of(trained, asked.values)
     for group in ("paradigm", "backbone"):
         if values[group]["name"] != trained[group]["name"]:
             raise UserError(
@@ -22,10 +24,16 @@ def run(arguments: list[str]) -> int:
     if component("paradigm", config.paradigm.name).fixed_ways:
         check_fixed_ways(config, trained["episode"]["train"]["ways"], (config.report.split,))
     config, notes = checked(values, overrides, training=False)
-    for note in notes:
-        print(note)
 
     from metacli import api
 
-    api.evaluate_run(saved, config, overrides=overrides)
+    api.evaluate_run(saved, config, overrides=overrides, choices=asked.choices, notes=notes)
     return 0
+
+
+def _with_training_of(trained: Values, values: Values) -> Values:
+    """`values` with all that only training reads as it was: an evaluation's config tells how its weights came."""
+    kept = {key: trained[key] for key in ("seed", "optimizer", "run")}
+    trainer = trained["trainer"] | {"chunk": values["trainer"]["chunk"]}
+    episode = values["episode"] | {"train": trained["episode"]["train"]}
+    return values | kept | {"trainer": trainer, "episode": episode}

@@ -27,10 +27,27 @@ def guarded(work: Callable[[], int]) -> int:
         if isinstance(stopped, int):
             print(f"metacli: {error}", file=sys.stderr)
             return stopped
-        from metacli.config.translate import translated
+        told = error if isinstance(error, UserError) else _out_of_memory(error)
+        if told is None:
+            from metacli.config.translate import translated
 
-        told = error if isinstance(error, UserError) else translated(error)
+            told = translated(error)
         if told is None:
             raise
         print(f"metacli: {told}", file=sys.stderr)
         return 2
+
+
+def _out_of_memory(error: Exception) -> UserError | None:
+    """Python's and numpy's, CUDA's, and that of torch on the CPU, which has no class of its own."""
+    if (
+        isinstance(error, MemoryError)
+        or "out of memory" in str(error)
+        or "can't allocate memory" in str(error)
+    ):
+        what = next(iter(str(error).strip().splitlines()), "there is no more")
+        return UserError(
+            f"out of memory: {what}",
+            "lower trainer.chunk, dataset.size, backbone.width, or the ways, shots and queries of an episode",
+        )
+    return None

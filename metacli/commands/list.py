@@ -42,7 +42,8 @@ def _about(group: str, path: Path) -> str:
 
 def _node(group: str, path: Path) -> dict[str, Any]:
     """The option's values, on top of those of the option that it varies (anil: maml)."""
-    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    with path.open(encoding="utf-8") as file:  # which an error then names
+        values: dict[str, Any] = yaml.safe_load(file) or {}
     base: dict[str, Any] = {}
     for entry in values.get("defaults", []):
         if isinstance(entry, str) and entry != "_self_":

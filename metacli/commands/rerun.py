@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from metacli.commands.checked import checked
+from metacli.commands.checked import check_new_run, checked
 from metacli.commands.saved import as_it_ran, changed, named_run
-from metacli.rundir import require_writable
 
 
 def run(arguments: list[str]) -> int:
@@ -12,7 +11,7 @@ def run(arguments: list[str]) -> int:
     again = changed(saved, as_it_ran(saved), overrides)
     config, notes = checked(again.values, overrides)
     parent = Path(config.run.root).expanduser() / config.run.name
-    require_writable(parent)
+    check_new_run(config, parent)
 
     from metacli import api, provenance
 

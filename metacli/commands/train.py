@@ -18,12 +18,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from metacli.commands.checked import checked
+from metacli.commands.checked import check_new_run, checked
 from metacli.commands.flags import flags_first
 from metacli.commands.guard import guarded
 from metacli.config.compose import base_version, chosen, config_folder, register, values_of
 from metacli.config.schema import Config
-from metacli.rundir import require_writable
+from metacli.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,11 @@ def run(arguments: list[str]) -> int:
 def _jobs(arguments: list[str]) -> list[Job]:
     """What the command line asks for: one job, several with -m, none for --help and its like."""
     register()
+    for argument in arguments:
+        if argument.lstrip("+").startswith(("hydra.run.", "hydra.sweep.")):
+            raise UserError(
+                f"{argument}: Hydra makes no folders here", "runs go to run.root=DIR run.name=NAME"
+            )
     jobs: list[Job] = []
     failures: list[Exception] = []
     started = time.strftime("%Y%m%d-%H%M%S")
@@ -86,7 +91,7 @@ def _job(composed: DictConfig, started: str) -> Job:
     parent = Path(config.run.root).expanduser() / config.run.name
     if runtime.mode == RunMode.MULTIRUN:
         parent = Path(config.run.root).expanduser() / "sweeps" / started / str(runtime.job.num)
-    require_writable(parent)
+    check_new_run(config, parent)
     return Job(config, parent, overrides, chosen(DictConfig({"hydra": runtime})), notes)
 
 

@@ -79,11 +79,17 @@ def values_of(config: DictConfig) -> dict[str, Any]:
 
 
 def chosen(config: DictConfig) -> dict[str, str]:
-    """Group -> option of a composed config that still has Hydra's node."""
+    """Group -> option of a composed config that still has Hydra's node.
+
+    Raises UserError where a group was given several options.
+    """
     groups = option_files()
-    return {
-        group: option for group, option in config.hydra.runtime.choices.items() if group in groups and option
-    }
+    choices = config.hydra.runtime.choices
+    for override in config.hydra.overrides.task:
+        group = override.lstrip("+~").partition("=")[0]
+        if group in groups and group not in choices:  # Hydra merges the options of a list
+            raise UserError(f"{override}: one option, not several", f"see: metacli list {group}")
+    return {group: option for group, option in choices.items() if group in groups and option}
 
 
 def base_version() -> dict[str, Any]:

@@ -1,8 +1,17 @@
 """The typed shape of every config group. Values live in configs/*.yaml; here stand types, bounds and choices."""
 
+import os
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    model_validator,
+)
 
 
 def _no_truth_value(value: Any) -> Any:
@@ -11,11 +20,23 @@ def _no_truth_value(value: Any) -> Any:
     return value
 
 
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path)) if path else path
+
+
+def _absolute_file(path: str) -> str:
+    """What is no file here is meant below some root, or is no path."""
+    return _absolute(path) if os.path.isfile(_absolute(path)) else path
+
+
 Number = BeforeValidator(_no_truth_value)  # python takes True for 1
 Count = Annotated[int, Field(ge=1), Number]
 Natural = Annotated[int, Field(ge=0), Number]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), Number]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False), Number]
+Folder = Annotated[str, AfterValidator(_absolute)]  # so that a saved run can be used from any folder
+File = Annotated[str, AfterValidator(_absolute_file)]
+Threads = Annotated[int, Field(ge=0, le=1024), Number]
 
 Norm = Literal["batch", "group", "layer", "none"]
 BatchNormMode = Literal["batch", "support", "running", "with_support_single"]
@@ -44,7 +65,7 @@ class Glyphs(Named):
 
 
 class Omniglot(Named):
-    root: str
+    root: Folder
     split: Literal["vinyals", "random"]
     rotations: bool
     size: Count
@@ -55,11 +76,11 @@ class Omniglot(Named):
 
 
 class ImageFolder(Named):
-    root: str
-    csv: str | None
+    root: Folder
+    csv: File | None
     size: Count
     mode: Literal["rgb", "gray"]
-    split: str  # seeded, folders, or the path of a JSON file
+    split: File  # seeded, folders, or a JSON file
     split_sizes: list[Rate]
     split_seed: Natural
     min_images: Count
@@ -175,8 +196,8 @@ class Device(Node):
     name: Annotated[
         str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, mps, cuda or cuda:N")
     ]
-    threads: Natural
-    workers: Natural
+    threads: Threads
+    workers: Threads
 
 
 class Report(Node):
@@ -184,11 +205,11 @@ class Report(Node):
 
 
 class Run(Node):
-    root: str
+    root: Annotated[str, Field(min_length=1)]
     name: Annotated[
         str, Field(pattern=r"^\w[\w.=,+-]*$", description="a folder name: letters, digits and _.=,+-")
     ]
-    init_from: str | None
+    init_from: Folder | None
 
 
 class Config(Node):

@@ -10,6 +10,7 @@ from omegaconf.errors import (
     MissingMandatoryValue,
     OmegaConfBaseException,
 )
+from yaml import MarkedYAMLError
 
 from metacli.config.compose import option_files
 from metacli.errors import UserError, suggest
@@ -28,6 +29,8 @@ def translated(error: BaseException) -> UserError | None:
             )
         if isinstance(cause, MissingMandatoryValue):
             return _mandatory(cause)
+        if isinstance(cause, MarkedYAMLError):
+            return _yaml(cause)
     for cause in causes:
         if isinstance(cause, ConfigKeyError | OmegaConfBaseException) and (
             told := _omegaconf(cause, str(error))
@@ -68,6 +71,12 @@ def _of_hydra(error: BaseException) -> UserError | None:
 def _mandatory(error: MissingMandatoryValue) -> UserError:
     key = getattr(error, "full_key", None) or re.sub(r".*: ", "", _first_line(error))
     return UserError(f"{key} must be given", f"{key}=VALUE")
+
+
+def _yaml(error: MarkedYAMLError) -> UserError:
+    mark = error.problem_mark or error.context_mark
+    where = f"{mark.name}, line {mark.line + 1}" if mark else "a YAML file"
+    return UserError(f"{where}: {error.problem or error.context or 'no YAML'}", "mend the file")
 
 
 def _omegaconf(error: OmegaConfBaseException, outer: str) -> UserError | None:

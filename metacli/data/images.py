@@ -30,8 +30,9 @@ class ImageSource:
         self.classes = torch.from_numpy(np.ascontiguousarray(table.splits[split]))
         rows = [np.flatnonzero(table.labels == c) for c in table.splits[split]]
         self.counts = torch.tensor([len(r) for r in rows])
-        width = max(len(r) for r in rows)
-        self.members = torch.from_numpy(np.stack([np.pad(r, (0, width - len(r)), mode="edge") for r in rows]))
+        width = max((len(r) for r in rows), default=0)
+        padded = [np.pad(r, (0, width - len(r)), mode="edge") for r in rows]
+        self.members = torch.from_numpy(np.stack(padded) if padded else np.empty((0, 0), np.int64))
 
     def sampler(self, shape: EpisodeShape) -> Sampler:
         """Raises UserError where the split cannot give such episodes."""

@@ -80,10 +80,11 @@ def split_classes(classes: Sequence[str], sizes: Sequence[float], seed: int) -> 
     """
     total = len(classes)
     counts = [int(size) for size in sizes]
+    whole = counts == list(sizes)
     if all(0 < size < 1 for size in sizes) and abs(sum(sizes) - 1) < 1e-6:
         train, val = round(sizes[0] * total), max(1, round(sizes[1] * total))
-        counts = [train, val, total - train - val]
-    if len(counts) != 3 or min(counts) < 1 or sum(counts) > total:
+        counts, whole = [train, val, total - train - val], True
+    if len(counts) != 3 or not whole or min(counts) < 1 or sum(counts) > total:
         raise UserError(
             f"dataset.split_sizes={list(sizes)}: cannot split {total} classes so",
             "give three numbers of classes (train, val, test), or three fractions that sum to 1",

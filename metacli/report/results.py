@@ -60,7 +60,8 @@ def summarise(
 
     protocol: bn_mode, order, episode {train, val, test: {ways, shots, queries (a class), count}}, episode_hash,
     selection, class_overlap (how many classes stand in more than one split), split.
-    run: paradigm, family, dataset, backbone, seed, device, threads, seconds_train, seconds_total, parameters.
+    run: paradigm, family, dataset, backbone, seed, device, threads, seconds_train, seconds_total, parameters,
+    weights (whose: "of this run", or of which).
     """
     rows, averages = classification_scores(results.truth, results.predicted)
     calibration = expected_calibration_error(results.confidence, results.correct)

@@ -72,6 +72,7 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("selection", str(protocol["selection"])),
         ("class overlap", wording.overlap(protocol["class_overlap"])),
         ("run", f"{run['paradigm']} on {run['dataset']}, backbone {run['backbone']}, seed {run['seed']}"),
+        ("weights", str(run["weights"])),
         ("episode hash", str(protocol["episode_hash"])),
         ("result hash", str(summary["result_hash"])),
     ]

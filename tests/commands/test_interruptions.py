@@ -74,7 +74,7 @@ def test_a_run_may_be_killed_again_and_again(begin, forks, runs, finished, tmp_p
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_the_step_under_way_and_the_run_goes_on_to_the_same_bits(
-    number, code, begin, runs, finished
+    number, code, begin, runs, finished, tmp_path
 ):
     run, process = begin(lines=3)
     time.sleep(0.03)  # on to a step whose loss belongs to no line yet
@@ -83,11 +83,30 @@ def test_a_signal_saves_the_step_under_way_and_the_run_goes_on_to_the_same_bits(
     assert done.code == code
     assert "Traceback" not in done.err
     step = int(re.search(rf"metacli: stopped by {number.name} after step (\d+)", done.err)[1])
-    assert len(done.err.splitlines()) <= 2
+    told = [
+        "stopping after this step; once more to stop now",
+        f"metacli: stopped by {number.name} after step {step}",
+        f"go on with: metacli resume {run.relative_to(tmp_path)}",
+    ]
+    assert [line.strip() for line in done.err.splitlines()] == told
     assert load_state(run / "checkpoints" / "last.pt")["progress"]["step"] == step
     assert not (run / "report").exists()
     assert f"resumed after step {step}\n" in runs("resume", str(run)).succeeded().out
     assert_same(run, finished)
+
+
+def test_a_second_signal_stops_at_once(begin, runs):
+    run, process = begin("trainer.meta_batch=20000", "trainer.val_every=1", lines=0)
+    time.sleep(1)  # in the middle of a step of many seconds
+    process.signal(signal.SIGINT)
+    time.sleep(0.2)
+    started = time.monotonic()
+    process.signal(signal.SIGINT)
+    done = process.wait()
+    assert time.monotonic() - started < 5
+    assert done.code == 130
+    assert done.err.splitlines()[-1] == "metacli: stopped"
+    assert not [path for path in run.rglob(".*") if path.name != ".lock"]
 
 
 def test_a_signal_stops_a_whole_sweep(begin, tmp_path):

@@ -1,6 +1,7 @@
 """What users get wrong: two or three plain lines, exit code 2, no torch needed to find out, nothing left behind."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -57,17 +58,38 @@ CASES = {
         "--paradigm: no such flag\nan override has no dashes: paradigm=maml",
     ),
     "a flag without its value": (["--cfg"], "--cfg: a value must follow\n"),
-    "code for a name": (["paradigm.name=os:system"], "paradigm.name=os:system: no such paradigm\n"),
+    "code for a name": (
+        ["paradigm.name=os:system"],
+        "paradigm.name=os:system: a name goes with its values\n",
+    ),
+    "a name for an option": (
+        ["paradigm.name=protonet"],
+        "paradigm.name=protonet: a name goes with its values\nchoose the option: paradigm=protonet",
+    ),
+    "two options for a group": (["trainer=[short,long]"], "trainer=[short,long]: one option, not several\n"),
+    "no run root": (["run.root="], "run.root=: string should have at least 1 character\n"),
+    "folders as Hydra names them": (
+        ["hydra.run.dir=x"],
+        "hydra.run.dir=x: Hydra makes no folders here\nruns go to run.root=DIR run.name=NAME",
+    ),
+    "a run to start from that is none": (
+        ["run.init_from=nowhere"],
+        "run.init_from=HERE/nowhere: not a run\n",
+    ),
+    "more threads than any machine has": (
+        ["device.threads=100000"],
+        "device.threads=100000: input should be less than or equal to 1024\n",
+    ),
     "a target": (["+paradigm._target_=os.system"], "unknown key paradigm._target_=os.system\n"),
     "a target at the top": (["+_target_=os.system"], "unknown key _target_=os.system\n"),
     "a root that must be given": (["dataset=imagefolder"], "dataset.root must be given\ndataset.root=VALUE"),
     "a root that is not there": (
         ["dataset=imagefolder", "dataset.root=photoz"],
-        "dataset.root=photoz: no such folder\n",
+        "dataset.root=HERE/photoz: no such folder\n",
     ),
     "data that may not be downloaded": (
         ["dataset=omniglot", "dataset.root=empty"],
-        "dataset.root=empty: images_background and images_evaluation are not both there\n",
+        "dataset.root=HERE/empty: images_background and images_evaluation are not both there\n",
     ),
     "more ways than classes": (
         ["paradigm=protonet", "episode.test.ways=1000"],
@@ -99,6 +121,7 @@ CASES = {
 
 @pytest.mark.parametrize(("overrides", "said"), CASES.values(), ids=CASES.keys())
 def test_train_answers_and_leaves_nothing_behind(overrides, said, checks, tmp_path):
+    said = said.replace("HERE", str(tmp_path))
     assert checks("train", *overrides).message().startswith(f"metacli: {said}")
     assert list(tmp_path.iterdir()) == []
 
@@ -107,6 +130,15 @@ def test_a_missing_folder_of_extensions_is_named(checks):
     for command in (["train"], ["list"]):
         told = checks(*command, METACLI_CONFIG_PATH="/nowhere").message()
         assert told.startswith("metacli: METACLI_CONFIG_PATH: no such folder: /nowhere\n")
+
+
+def test_broken_yaml_of_the_users_own_is_named_with_its_line(checks, tmp_path):
+    (tmp_path / "mine" / "paradigm").mkdir(parents=True)
+    broken = tmp_path / "mine" / "paradigm" / "broken.yaml"
+    broken.write_text("name: maml\norder: [first\n")
+    for command in (["train", "paradigm=broken"], ["list"]):
+        told = checks(*command, METACLI_CONFIG_PATH=str(tmp_path / "mine")).message()
+        assert told.startswith(f"metacli: {broken}, line 3: expected ',' or ']'")
 
 
 @pytest.fixture
@@ -142,12 +174,14 @@ def test_a_class_with_too_few_images_is_named(small, checks, tmp_path):
 def test_classes_that_cannot_be_split_so_are_refused(small, checks):
     told = checks("train", *small, "dataset.split_sizes=[5,5,5]").message()
     assert told.startswith("metacli: dataset.split_sizes=[5.0, 5.0, 5.0]: cannot split 6 classes so\n")
+    told = checks("train", *small, "dataset.split_sizes=[2.5,2,1]").message()
+    assert told.startswith("metacli: dataset.split_sizes=[2.5, 2.0, 1.0]: cannot split 6 classes so\n")
 
 
 def test_a_folder_without_images_is_named(checks, tmp_path):
     (tmp_path / "empty").mkdir()
     told = checks("train", "dataset=imagefolder", "dataset.root=empty").message()
-    assert told.startswith("metacli: dataset.root=empty: no images in class folders\n")
+    assert told.startswith(f"metacli: dataset.root={tmp_path}/empty: no images in class folders\n")
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
@@ -198,6 +232,19 @@ def test_unreadable_images_are_skipped_and_counted_where_that_is_asked_for(runs,
         "train", *settings, f"dataset.root={broken}", "dataset.on_error=skip", "trainer.steps=1"
     ).succeeded()
     assert "1 of 120 images cannot be read and are left out: class_04/03.png" in done.out
+
+
+def test_more_memory_than_there_is_ends_in_plain_lines(runs, settings):
+    told = runs("train", *settings, "backbone.width=1000000000").message()
+    assert told.startswith("metacli: out of memory: ")
+
+
+def test_a_split_that_is_empty_is_no_hindrance_where_it_is_not_read(runs, photographs, finished, tmp_path):
+    photographs(tmp_path / "photos" / "test", 5)
+    copy = shutil.copytree(finished, tmp_path / "saved")
+    runs("eval", str(copy), "dataset.root=photos", "dataset.split=folders").succeeded()
+    told = runs("rerun", str(copy), "dataset.root=photos", "dataset.split=folders").message()
+    assert told.startswith("metacli: episode.train.ways=5: the train split has 0 classes\n")
 
 
 def test_cuda_asked_for_without_one_is_refused(runs, settings, tmp_path):

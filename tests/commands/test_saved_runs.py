@@ -110,7 +110,7 @@ def test_a_rerun_on_other_data_keeps_all_the_others(runs, photographs, finished,
     overrides += [f"episode.{split}.ways=3" for split in ("train", "val", "test")]
     runs("rerun", str(finished), *overrides, "trainer.steps=1").succeeded()
     before, after = config(finished), config(new_run(tmp_path))
-    assert after["dataset"] == before["dataset"] | {"root": "other", "split_sizes": [3, 3, 3]}
+    assert after["dataset"] == before["dataset"] | {"root": str(tmp_path / "other"), "split_sizes": [3, 3, 3]}
     assert after["paradigm"] == before["paradigm"]
 
 
@@ -146,6 +146,27 @@ def test_an_evaluation_says_which_settings_do_nothing(runs, copy):
     done = runs("eval", str(copy), "trainer.steps=3", "seed=4", "episode.test.count=2").succeeded()
     said = [line for line in done.out.splitlines() if "no effect" in line]
     assert said == [f"{key} has no effect: nothing is trained here" for key in ("trainer.steps", "seed")]
+    found = evaluation(copy)
+    assert all(line in (found / "log.txt").read_text() for line in said)
+    test = config(copy)["episode"]["test"] | {"count": 2}
+    assert config(found) == config(copy) | {"episode": config(copy)["episode"] | {"test": test}}
+
+
+def test_an_evaluation_says_whose_weights_it_used_and_how_to_repeat_it(runs, copy):
+    runs("eval", str(copy), "episode.test.shots=2").succeeded()
+    found = evaluation(copy)
+    assert report(found)["run"]["weights"] == f"of {copy}, trained by maml on imagefolder"
+    assert f"metacli eval {copy} episode.test.shots=2" in (found / "report" / "report.html").read_text()
+    assert report(copy)["run"]["weights"] == "of this run"
+
+
+def test_a_saved_run_can_be_used_from_any_folder(runs, photographs, settings, tmp_path):
+    photographs(tmp_path / "photos", 15)
+    runs("train", *settings, "dataset.root=photos", "trainer.steps=1").succeeded()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    said = runs("rerun", str(new_run(tmp_path)), folder=elsewhere).succeeded().out
+    assert said.splitlines()[-1].startswith("identical: ")
 
 
 def test_an_evaluation_on_the_validation_split_finds_the_accuracy_that_was_best_in_training(runs, copy):
@@ -167,7 +188,6 @@ def test_an_evaluation_may_use_a_data_set_of_another_kind(runs, copy):
     assert config(evaluation(copy)) == config(copy) | {
         "dataset": {"name": "glyphs", "size": 10, "per_class": 3, "seed": 0},
         "episode": config(copy)["episode"] | {"test": {"ways": 5, "shots": 1, "queries": 2, "count": 4}},
-        "run": config(copy)["run"] | {"name": "maml-glyphs"},
     }
 
 

@@ -65,6 +65,7 @@ def run():
         "device": "cpu",
         "threads": 2,
         "seconds_train": 754.2,
+        "weights": "of this run",
         "seconds_total": 803.9,
         "parameters": 111261,
     }
