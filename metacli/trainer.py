@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -77,6 +77,7 @@ class Trainer:
         plan: Plan,
         run: RunFolder,
         console: Console,
+        track: Callable[[Mapping[str, Any]], None] = lambda row: None,  # what else is done with a row
     ) -> None:
         self.learner = learner
         self.optimizer = optimizer
@@ -85,6 +86,7 @@ class Trainer:
         self.plan = plan
         self.run = run
         self.console = console
+        self.track = track
         self.progress = Progress()
 
     def resume(self) -> None:
@@ -122,6 +124,7 @@ class Trainer:
                     progress.history.append(row)
                     progress.pending = []
                     self.run.add_metrics(row)
+                    self.track(row)
                 if validates or asked:
                     self._save()
                 if asked:
