@@ -2,7 +2,8 @@
 
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from metacli.report.results import summarise
 from metacli.report.write import write_report
 from metacli.rundir import RunFolder, create, open_run
 from metacli.runtime import prepare, resolve_device, resolve_threads
-from metacli.trainer import Plan, Trainer
+from metacli.trainer import Interrupted, Plan, Trainer
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def train(
         _start_from(experiment.learner, _origin(config.run.init_from))
     how = {"overrides": list(overrides), "choices": dict(choices or {})}
     run = create(parent, config.plain(), how, _manifest(experiment))
-    with run.locked():
+    with run.locked(), _failure_logged(run):
         console = Console(run.log)
         console.say(f"run {run.path}")
         for note in (*notes, *experiment.data.table.notes):
@@ -102,7 +103,11 @@ def resume(run: RunFolder, config: Config) -> None:
         console = Console(run.log)
         for line in provenance.differences(run.manifest(), _manifest(experiment)):
             console.say(f"since the run began: {line}")
-        _fit_and_report(experiment, run, console, started, resumed=run.last.exists())
+        resumed = run.last.exists()
+        if not resumed:
+            console.say("there was no checkpoint yet: from the start")
+        with _failure_logged(run):
+            _fit_and_report(experiment, run, console, started, resumed=resumed)
 
 
 def evaluate_run(
@@ -140,6 +145,17 @@ def load_into(learner: Learner, path: Path) -> None:
             f"{path}: these weights do not fit the network",
             "keep the backbone, the ways of the head and the image size of the run",
         ) from None
+
+
+@contextmanager
+def _failure_logged(run: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except (Interrupted, BrokenPipeError):  # stopped from outside
+        raise
+    except Exception as error:
+        run.log_failure(error)
+        raise
 
 
 def _fit_and_report(

@@ -6,6 +6,7 @@ runs/<name>/<time-random>/
   report/report.json ...
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
 
@@ -23,6 +24,7 @@ from metacli.errors import UserError
 from metacli.files import digest, write_atomic, write_json
 
 FORMAT = 1  # of a run folder; raised when an older metacli could not read it
+FAILED = "failed: "  # how the line of the log begins that says so
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,28 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """One process at a time works on a run; the lock goes with the process."""
         with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f"{self.path}: another process works on this run", "wait for it, or stop it"
-                ) from None
+            if not _taken(file):
+                raise UserError(f"{self.path}: another process works on this run", "wait for it, or stop it")
             yield
+
+    @property
+    def worked_on(self) -> bool:
+        """Whether a living process works on the run."""
+        try:
+            with (self.path / ".lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # and at once given back
+        except BlockingIOError:
+            return True
+        except OSError:  # no lock: nothing was done yet
+            return False
+        return False
+
+    def log_failure(self, error: Exception) -> None:
+        """Why the work on it ended: the last line of its log, until the work goes on."""
+        first, *_ = str(error).splitlines() or [""]
+        reason = first if isinstance(error, UserError) else f"{type(error).__name__}: {first}"
+        with contextlib.suppress(UserError):  # the disk may be full: the error itself is what must be seen
+            self.log(FAILED + reason)
 
 
 def create(
@@ -149,6 +166,17 @@ def open_run(path: str | os.PathLike[str], key: str = "") -> RunFolder:
     for name in run.manifest()["files"]:
         run.sealed(name)  # now, rather than when hours of work are to be written down
     return run
+
+
+def _taken(lock: TextIO) -> bool:
+    """Tried several times, since to look whether a run is worked on takes its lock for a moment."""
+    for _ in range(10):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.01)
+    return False
 
 
 def _append(path: Path, line: str) -> None:

@@ -1,9 +1,11 @@
 """The folder of a run: made whole, opened only where it is as it was written."""
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -107,9 +109,44 @@ def test_a_run_is_worked_on_by_one_process_at_a_time(run):
         assert other.stdout.readline() == b"in\n"
         with pytest.raises(UserError, match="another process works on this run"), run.locked():
             pass
+        assert run.worked_on
         other.kill()  # and the lock goes with it
+    assert not run.worked_on
     with run.locked():
         pass
+
+
+def test_a_run_is_not_worked_on_before_its_first_process(run):
+    assert not run.worked_on
+    assert not (run.path / ".lock").exists()
+
+
+def test_to_look_whether_a_run_is_worked_on_does_not_keep_others_from_it(run):
+    with run.locked():
+        pass
+    with (run.path / ".lock").open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.03, lambda: fcntl.flock(looking, fcntl.LOCK_UN)).start()
+        with run.locked():
+            assert run.worked_on
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (UserError("the loss became nan", "lower optimizer.lr"), "failed: the loss became nan"),
+        (ValueError("no\nlines"), "failed: ValueError: no"),
+        (ZeroDivisionError(), "failed: ZeroDivisionError: "),
+    ],
+)
+def test_a_failure_is_one_line_of_the_log(error, line, run):
+    run.log_failure(error)
+    assert (run.path / "log.txt").read_text().partition(" failed")[1:] == (" failed", f"{line[6:]}\n")
+
+
+def test_a_failure_that_cannot_be_written_down_hides_no_other(run):
+    (run.path / "log.txt").mkdir()
+    run.log_failure(ValueError("no"))
 
 
 def test_lines_of_lost_steps_are_gone_once_the_history_is_rewritten(run):
