@@ -52,6 +52,12 @@ def predictions_csv(results: Results) -> str:
     return _csv(lines)
 
 
+def episodes_csv(results: Results) -> str:
+    """A line for each episode: its own value of every metric that is a mean over episodes; numbers in full."""
+    values = zip(results.accuracy.tolist(), results.loss.tolist(), strict=True)
+    return _csv([("episode", "accuracy", "loss"), *((number, *row) for number, row in enumerate(values))])
+
+
 def _row(name: str, width: int, entry: dict[str, Any]) -> str:
     scores = "".join(f"{entry[score]:>10.3f}" for score in ("precision", "recall", "f1"))
     return f"{right_aligned(name, width)}{scores}{entry['support']:>10}"

@@ -9,8 +9,9 @@ from metacli.report.confusion import confusion
 from metacli.report.html import html_page
 from metacli.report.picture import support_picture
 from metacli.report.plots import episode_histogram, learning_curve
+from metacli.report.read import sealed
 from metacli.report.results import Results, SupportPicture
-from metacli.report.tables import csv_report, predictions_csv, text_report
+from metacli.report.tables import csv_report, episodes_csv, predictions_csv, text_report
 
 
 def write_report(
@@ -22,7 +23,7 @@ def write_report(
     config_yaml: str,
     command: str,
 ) -> None:
-    """report.txt .csv .html .json, predictions.csv, and confusion, learning_curve, episodes and support .png.
+    """report.txt .csv .html .json, predictions and episodes .csv, confusion, learning_curve, episodes and support .png.
 
     summary: of `results`, by `summarise` · history: see `learning_curve` · picture: None where the items are
     no images; then there is no support.png. Raises UserError where the folder can't be written.
@@ -40,6 +41,7 @@ def write_report(
         "report.txt": text_report(summary),
         "report.csv": csv_report(summary),
         "predictions.csv": predictions_csv(results),
+        "episodes.csv": episodes_csv(results),
         "report.html": html_page(summary, images, config_yaml, command),
     }
     for name, image in images.items():
@@ -47,4 +49,4 @@ def write_report(
     for name, text in texts.items():
         # A file's name need not be Unicode; what cannot be encoded is shown as \udcXX.
         write_atomic(folder / name, text.encode("utf-8", "backslashreplace"))
-    write_json(folder / "report.json", summary)
+    write_json(folder / "report.json", sealed(summary, texts["episodes.csv"]))

@@ -32,6 +32,7 @@ FILES = {
     "report/episodes.png",
     "report/support.png",
     "report/predictions.csv",
+    "report/episodes.csv",
 }
 
 

@@ -8,7 +8,7 @@ from sklearn.metrics import classification_report
 
 from metacli.report.names import columns, shorten
 from metacli.report.results import Results, summarise
-from metacli.report.tables import csv_report, predictions_csv, text_report
+from metacli.report.tables import csv_report, episodes_csv, predictions_csv, text_report
 
 
 def test_the_class_rows_are_those_that_scikit_learn_prints(make_results, protocol, run):
@@ -89,6 +89,13 @@ def test_the_predictions_name_item_truth_and_answer_of_each_query():
         '1,1,b.png,"bee, queen","bee, queen",1,1',
         "1,2,c.png,ant,ant,0.75,1",
     ]
+
+
+def test_the_episodes_hold_the_values_that_the_means_are_of(results, summary):
+    rows = list(csv.DictReader(io.StringIO(episodes_csv(results))))
+    assert [int(row["episode"]) for row in rows] == list(range(40))
+    for metric in ("accuracy", "loss"):
+        assert np.mean([float(row[metric]) for row in rows]) == summary["metrics"][metric]["mean"]
 
 
 @pytest.mark.parametrize("mode", ["support", "running", "with_support_single", "none"])

@@ -11,6 +11,7 @@ import metacli
 from metacli.errors import UserError
 from metacli.files import write_json
 from metacli.report import write
+from metacli.report.read import read_report
 from metacli.report.write import write_report
 
 FILES = {
@@ -19,6 +20,7 @@ FILES = {
     "report.csv",
     "report.html",
     "predictions.csv",
+    "episodes.csv",
     "confusion.png",
     "learning_curve.png",
     "episodes.png",
@@ -39,7 +41,9 @@ def write_to(results, summary, history, picture):
 def test_the_folder_holds_every_file_and_nothing_else(tmp_path, write_to, summary):
     write_to(tmp_path / "report")
     assert {path.name for path in (tmp_path / "report").iterdir()} == FILES
-    assert json.loads((tmp_path / "report" / "report.json").read_text("utf-8")) == summary
+    written = json.loads((tmp_path / "report" / "report.json").read_text("utf-8"))
+    assert written == read_report(tmp_path / "report") | {"checksum": written["checksum"]}
+    assert {key: written[key] for key in summary} == summary
     assert "猫の絵" in (tmp_path / "report" / "report.html").read_text("utf-8")
 
 
