@@ -239,7 +239,11 @@ def _report(
     summary = summarise(
         evaluation.results, _protocol(experiment, evaluation.episode_hash), facts, evaluation.result_hash
     )
-    run.update_manifest(result_hash=evaluation.result_hash, episode_hash=evaluation.episode_hash)
+    primary = summary["primary"]
+    headline = {"metric": primary, "split": config.report.split, **summary["metrics"][primary]}
+    run.update_manifest(
+        result_hash=evaluation.result_hash, episode_hash=evaluation.episode_hash, headline=headline
+    )
     config_text = yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True)
     picture = evaluation.picture(table)
     write_report(run.report, evaluation.results, summary, history, picture, config_text, command)

@@ -25,6 +25,7 @@ from metacli.files import digest, write_atomic, write_json
 
 FORMAT = 1  # of a run folder; raised when an older metacli could not read it
 FAILED = "failed: "  # how the line of the log begins that says so
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where there is one: 10 times faster
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class RunFolder:
         content = _read(path)
         if self.manifest()["files"].get(name) != digest(content):
             raise _damaged(path, "it was changed after the run was made; for other settings: metacli rerun")
-        return _mapping(path, yaml.safe_load(content))
+        return _mapping(path, yaml.load(content, _LOADER))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
