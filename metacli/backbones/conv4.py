@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from metacli.layers import Conv2d, channels_last, conv_norm, max_pool, normalisation
 from metacli.layers.norm import NormKind
 
-Downsample = Literal["max_pool", "stride"]
+Downsample = Literal["max_pool", "stride", "none"]
 
 
 class Conv4(nn.Module):
@@ -28,7 +28,7 @@ class Conv4(nn.Module):
         self.downsample = downsample
         widths = [channels] + [width] * depth
         self.blocks = nn.ModuleList(
-            Block(inputs, outputs, downsample=downsample, norm=norm)
+            Block(inputs, outputs, kernel=3, downsample=downsample, norm=norm)
             for inputs, outputs in itertools.pairwise(widths)
         )
         for _ in range(depth if downsample == "max_pool" else 0):
@@ -43,12 +43,19 @@ class Conv4(nn.Module):
 
 
 class Block(nn.Module):
-    """[T, N, H, W, C] -> [T, N, H/2, W/2, K]. Before batch norm a bias would cancel, so there is none."""
+    """[T, N, H, W, C] -> [T, N, H', W', K], half as high and wide unless `downsample` is "none"; `kernel` is odd.
 
-    def __init__(self, inputs: int, outputs: int, *, downsample: Downsample, norm: NormKind) -> None:
+    Before batch norm a bias would cancel, so there is none.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, kernel: int, downsample: Downsample, norm: NormKind
+    ) -> None:
         super().__init__()
         stride = 2 if downsample == "stride" else 1
-        self.conv = Conv2d(inputs, outputs, kernel=3, stride=stride, padding=1, bias=norm != "batch")
+        self.conv = Conv2d(
+            inputs, outputs, kernel=kernel, stride=stride, padding=kernel // 2, bias=norm != "batch"
+        )
         self.norm = normalisation(norm, outputs)
         self.pool = downsample == "max_pool"
 

@@ -33,7 +33,7 @@ class _BatchNorm(Function):
         torch.addcmul(beta, normal, gamma, out=out)
         if relu:
             out.relu_()
-        ctx.save_for_backward(y, gamma, normal, scale, out)
+        ctx.save_for_backward(y, gamma, normal, scale, out if relu else None)  # says where the ReLU was open
         ctx.relu = relu
         mean, variance = mean.squeeze(1), variance.squeeze(1)
         ctx.mark_non_differentiable(mean, variance)
@@ -50,7 +50,14 @@ class _BatchNormBackward(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, g: Tensor, y: Tensor, gamma: Tensor, normal: Tensor, scale: Tensor, out: Tensor, relu: bool
+        ctx: Any,
+        g: Tensor,
+        y: Tensor,
+        gamma: Tensor,
+        normal: Tensor,
+        scale: Tensor,
+        out: Tensor | None,
+        relu: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         g = _through_relu(g, out, relu)
         dbeta = g.sum(1, keepdim=True)
@@ -79,7 +86,7 @@ class _BatchNormBackward(Function):
         return _through_relu(of_g, out, ctx.relu), of_y, scale * u_g, None, None, None, None
 
 
-def _through_relu(g: Tensor, out: Tensor, relu: bool) -> Tensor:
+def _through_relu(g: Tensor, out: Tensor | None, relu: bool) -> Tensor:
     return torch.ops.aten.threshold_backward(g, out, 0) if relu else g
 
 

@@ -9,6 +9,7 @@ from metacli.layers.fused import conv_norm
 from metacli.layers.norm import BatchNorm, GroupNorm, NoNorm, normalisation, recorded
 from metacli.layers.passes import Passes
 from metacli.layers.pooling import channels_last, max_pool
+from metacli.layers.recurrent import Recurrent
 
 __all__ = [
     "BatchNorm",
@@ -17,6 +18,7 @@ __all__ = [
     "Linear",
     "NoNorm",
     "Passes",
+    "Recurrent",
     "channels_last",
     "conv_norm",
     "max_pool",

@@ -17,17 +17,17 @@ from metacli.kernels.normalisation import batch_norm
 NormKind = Literal["batch", "group", "layer", "none"]
 
 
-def normalisation(kind: NormKind, channels: int) -> nn.Module:
-    """A normalisation layer followed by ReLU."""
+def normalisation(kind: NormKind, channels: int, *, relu: bool = True) -> nn.Module:
+    """A normalisation layer, followed by ReLU unless told otherwise."""
     match kind:
         case "batch":
-            return BatchNorm(channels, relu=True)
+            return BatchNorm(channels, relu=relu)
         case "group":
-            return GroupNorm(channels, groups=math.gcd(8, channels), relu=True)
+            return GroupNorm(channels, groups=math.gcd(8, channels), relu=relu)
         case "layer":
-            return GroupNorm(channels, groups=1, relu=True)
+            return GroupNorm(channels, groups=1, relu=relu)
         case "none":
-            return NoNorm(relu=True)
+            return NoNorm(relu=relu)
 
 
 class BatchNorm(nn.Module):

@@ -1,13 +1,16 @@
-"""Every backbone against the same network out of torch's own layers."""
+"""The small backbones against the same network out of torch's own layers, and what all say of themselves."""
 
 import pytest
 import torch
 from torch import nn
 from torch.func import functional_call
 
+from metacli.backbones.cnn import CNN
 from metacli.backbones.conv4 import Conv4
 from metacli.backbones.mlp import MLP
 from metacli.backbones.pixels import Pixels
+from metacli.backbones.resnet12 import ResNet12
+from metacli.backbones.rnn import RNN
 
 
 def images(*shape):
@@ -129,3 +132,32 @@ def test_no_convolution_before_batch_norm_has_a_bias_that_would_cancel():
 
     assert biases("batch") == []
     assert biases("group") == ["blocks.0.conv.bias", "blocks.1.conv.bias"]
+
+
+@pytest.mark.parametrize(
+    ("widths", "millions"), [([64, 160, 320, 640], 12.424320), ([64, 128, 256, 512], 7.996800)], ids=str
+)
+def test_resnet12_has_the_parameters_of_the_published_ones(widths, millions):
+    backbone = ResNet12(shape=(3, 84, 84), widths=widths, norm="batch")
+    assert sum(parameter.numel() for parameter in backbone.parameters()) == pytest.approx(millions * 1e6)
+    assert backbone.features == widths[-1]
+
+
+@pytest.mark.parametrize("downsample", ["max_pool", "stride", "none"])
+@pytest.mark.parametrize("side", [4, 9])
+def test_cnn_says_how_many_features_it_gives(side, downsample):
+    options = {"widths": [4, 6], "kernel": 5, "downsample": downsample, "norm": "none"}
+    for read, hidden in (("flatten", 0), ("mean", 0), ("flatten", 7)):
+        backbone = CNN(shape=(1, side, 10), read=read, hidden=hidden, **options).double()
+        assert backbone(images(1, side, 10)).shape == (2, 3, backbone.features)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "tanh"])
+def test_rnn_reads_the_rows_in_order_from_the_top(cell):
+    backbone = RNN(shape=(1, 4, 3), cell=cell, width=5, depth=1, read="last", norm="none").double()
+    x = images(1, 4, 3)
+    turned = backbone(x.flip(3))
+    assert not torch.allclose(backbone(x), turned)
+    states = backbone.blocks(x.transpose(2, 3).flatten(3))
+    x[:, :, :, -1] += 1.0
+    torch.testing.assert_close(backbone.blocks(x.transpose(2, 3).flatten(3))[:, :, :-1], states[:, :, :-1])
