@@ -71,7 +71,7 @@ def _check_size(config: Config, side: int) -> None:
     if side < config.backbone.smallest:
         raise UserError(
             f"backbone={config.backbone.name}: nothing is left of an image of {side} pixels after all its pooling",
-            f"use images of at least {config.backbone.smallest} (dataset.size), or fewer blocks (backbone.depth)",
+            f"use images of at least {config.backbone.smallest} (dataset.size), or a backbone of fewer blocks",
         )
 
 

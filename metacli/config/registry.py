@@ -51,6 +51,9 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
     },
     "backbone": {
         "conv4": Component("metacli.backbones.conv4:Conv4", schema.Conv4),
+        "resnet12": Component("metacli.backbones.resnet12:ResNet12", schema.ResNet12),
+        "cnn": Component("metacli.backbones.cnn:CNN", schema.CNN),
+        "rnn": Component("metacli.backbones.rnn:RNN", schema.RNN),
         "mlp": Component("metacli.backbones.mlp:MLP", schema.MLP),
         "pixels": Component("metacli.backbones.pixels:Pixels", schema.Pixels, weights=False),
     },

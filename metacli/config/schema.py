@@ -38,6 +38,7 @@ Folder = Annotated[str, AfterValidator(_absolute)]  # so that a saved run can be
 File = Annotated[str, AfterValidator(_absolute_file)]
 Threads = Annotated[int, Field(ge=0, le=1024), Number]
 
+Widths = Annotated[list[Count], Field(min_length=1)]
 Norm = Literal["batch", "group", "layer", "none"]
 BatchNormMode = Literal["batch", "support", "running", "with_support_single"]
 Moves = list[Literal["backbone", "last_block", "norm", "bias", "head"]]
@@ -124,12 +125,42 @@ class Conv4(Backbone):
 
 
 class MLP(Backbone):
-    widths: Annotated[list[Count], Field(min_length=1)]
+    widths: Widths
     norm: Norm
 
 
 class Pixels(Backbone):
     pass
+
+
+class ResNet12(Backbone):
+    widths: Widths
+    norm: Norm
+
+    @property
+    def smallest(self) -> int:
+        return 2 ** len(self.widths)
+
+
+class CNN(Backbone):
+    widths: Widths
+    kernel: Literal[1, 3, 5, 7]
+    downsample: Literal["max_pool", "stride", "none"]
+    read: Literal["flatten", "mean"]
+    hidden: Natural
+    norm: Norm
+
+    @property
+    def smallest(self) -> int:
+        return 2 ** len(self.widths) if self.downsample == "max_pool" else 1
+
+
+class RNN(Backbone):
+    cell: Literal["gru", "lstm", "tanh"]
+    width: Count
+    depth: Count
+    read: Literal["last", "mean"]
+    norm: Norm
 
 
 # optimizer
