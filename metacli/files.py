@@ -49,6 +49,11 @@ def digest(*parts: bytes | memoryview) -> str:
     return state.hexdigest()
 
 
+def stamp(about: os.stat_result) -> str:
+    """What changes with a file's content, without reading it; nobody can put its last time back."""
+    return f"{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}"
+
+
 def cache_folder() -> Path:
     """Where built data sets are kept: $METACLI_CACHE, else the user's cache folder."""
     if "METACLI_CACHE" in os.environ:

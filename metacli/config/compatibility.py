@@ -83,10 +83,11 @@ def _without_effect(config: Config, keys: Sequence[str], training: bool) -> Iter
     """Settings that the user made and that nothing reads."""
     others = [f"episode.{split}" for split in SPLITS if split != config.report.split]
     if not training:
-        unread = ["optimizer", "trainer", *others, "seed", "run", "device.workers"]
+        unread = ["optimizer", "trainer", *others, "seed", "run", "device.workers", "dataset.augment"]
         yield from _unread(keys, unread, "nothing is trained here")
     elif not component("paradigm", config.paradigm.name).trains:
-        yield from _unread(keys, ["optimizer", "trainer", *others], f"{config.paradigm.name} does not train")
+        unread = ["optimizer", "trainer", *others, "dataset.augment"]
+        yield from _unread(keys, unread, f"{config.paradigm.name} does not train")
         if not _has_weights(config):
             nobody = f"neither {config.paradigm.name} nor {config.backbone.name} draws anything"
             yield from _unread(keys, ["seed"], nobody)

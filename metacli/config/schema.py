@@ -20,6 +20,11 @@ def _no_truth_value(value: Any) -> Any:
     return value
 
 
+def _rotations(value: Any) -> Any:
+    """Earlier runs say true and false."""
+    return {True: "classes", False: "none"}[value] if isinstance(value, bool) else value
+
+
 def _absolute(path: str) -> str:
     return os.path.abspath(os.path.expanduser(path)) if path else path
 
@@ -44,6 +49,7 @@ BatchNormMode = Literal["batch", "support", "running", "with_support_single"]
 Moves = list[Literal["backbone", "last_block", "norm", "bias", "head"]]
 Order = Literal["second", "first"]
 OnError = Literal["raise", "skip"]
+Rotations = Annotated[Literal["classes", "episode", "none"], BeforeValidator(_rotations)]
 
 
 class Node(BaseModel):
@@ -68,12 +74,18 @@ class Glyphs(Named):
 class Omniglot(Named):
     root: Folder
     split: Literal["vinyals", "random"]
-    rotations: bool
+    rotations: Rotations
     size: Count
     download: bool
     split_sizes: list[Rate]
     split_seed: Natural
     on_error: OnError
+
+
+class Augment(Node):
+    flip: bool
+    crop: Natural
+    colour: Annotated[float, Field(ge=0, lt=1), Number]
 
 
 class ImageFolder(Named):
@@ -86,6 +98,13 @@ class ImageFolder(Named):
     split_seed: Natural
     min_images: Count
     on_error: OnError
+    augment: Augment
+
+    @model_validator(mode="after")
+    def _crop_leaves_something(self) -> "ImageFolder":
+        if self.augment.crop >= self.size:
+            raise ValueError(f"augment.crop={self.augment.crop} should be less than size={self.size}")
+        return self
 
 
 # episode

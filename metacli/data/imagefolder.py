@@ -13,8 +13,8 @@ import numpy as np
 
 from metacli.data.class_split import split_of_folders, split_of_json
 from metacli.data.decode import CHANNELS, DECODER, decode
-from metacli.data.photos import Photo, few, photos_of_csv, photos_of_folders, stamp
-from metacli.data.table import SPLITS, Description, Table, cached, split_classes
+from metacli.data.photos import Photo, few, photo_stamp, photos_of_csv, photos_of_folders
+from metacli.data.table import SPLITS, Augmentation, Description, Table, cached, split_classes
 from metacli.errors import UserError
 from metacli.files import digest
 
@@ -38,7 +38,7 @@ class ImageFolder:
 
     `split`: "seeded" draws `split_sizes` classes by `split_seed`; "folders" takes the top layer as the class
     split; anything else is a JSON file {"train": [class, …], "val": […], "test": […]}. Classes of fewer than
-    `min_images` images are left out.
+    `min_images` images are left out. `augment_…` say how training images are varied.
     """
 
     def __init__(
@@ -53,6 +53,9 @@ class ImageFolder:
         split_seed: int,
         min_images: int,
         on_error: Literal["raise", "skip"],
+        augment_flip: bool,
+        augment_crop: int,
+        augment_colour: float,
     ) -> None:
         self.root = root
         self.csv = csv
@@ -63,6 +66,7 @@ class ImageFolder:
         self.split_seed = split_seed
         self.min_images = min_images
         self.on_error = on_error
+        self.augmentation = Augmentation(augment_flip, augment_crop, augment_colour)
 
     def describe(self) -> Description:
         """Counts from the file names alone, so what `build` has to skip is counted too.
@@ -86,7 +90,7 @@ class ImageFolder:
         listing = self._listing()
         splits = self._splits(listing)
         settings = (_VERSION, str(self._root.resolve()), str(self.size), self.mode, self.on_error)
-        stamps = (stamp(self._root, photo) for photo in listing.photos)
+        stamps = (photo_stamp(self._root, photo) for photo in listing.photos)
         key = digest("\n".join((*settings, *stamps)).encode())
         table = cached("imagefolder", key, lambda: self._decoded(listing))
         # The splits come after the cache: one file serves every split of the same images.
@@ -96,6 +100,7 @@ class ImageFolder:
             table,
             splits={split: ids[enough[ids]] for split, ids in splits.items()},
             notes=listing.notes + table.notes + _left_out(thin, f"dataset.min_images={self.min_images}"),
+            augmentation=self.augmentation,
         )
 
     @property

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacli.data.augment import augmented
 from metacli.data.sampler import EpisodeShape, Sampler
 from metacli.data.table import Table, check_shape
 from metacli.episode import Episode, Examples
@@ -37,15 +38,16 @@ class ImageSource:
     def sampler(self, shape: EpisodeShape) -> Sampler:
         """Raises UserError where the split cannot give such episodes."""
         names = [self.table.classes[c] for c in self.classes.tolist()]
-        sizes = dict(zip(names, self.counts.tolist(), strict=True))
+        sizes = dict(list(zip(names, self.counts.tolist(), strict=True))[:: self.table.variants])
         check_shape(self.split, shape.ways, shape.shots, shape.queries, sizes)
-        return Sampler(self.members, self.counts, shape)
+        return Sampler(self.members, self.counts, shape, self.table.variants)
 
     def episode(self, sampler: Sampler, *, seed: int, step: int, tasks: int) -> Episode:
-        """The meta-batch of one outer step."""
+        """The meta-batch of one outer step, its images varied as the table says."""
         index = torch.arange(step * tasks, (step + 1) * tasks)
         classes, rows = sampler.sample(tasks, generator(seed, self.split, step))
-        return self._gather(index, classes, rows, sampler.shape.shots)
+        episode = self._gather(index, classes, rows, sampler.shape.shots)
+        return augmented(episode, self.table.augmentation, generator(seed, "augment", step))
 
     def fixed_episodes(
         self, sampler: Sampler, count: int, chunk: int = EVALUATION_BLOCK

@@ -20,7 +20,7 @@ import numpy as np
 from metacli.data.decode import DECODER, decode
 from metacli.data.table import SPLITS, Description, Table, cached, split_classes
 from metacli.errors import UserError
-from metacli.files import digest
+from metacli.files import digest, stamp
 
 _VERSION = f"omniglot 1, decoder {DECODER}"
 _PARTS = ("images_background", "images_evaluation")
@@ -32,8 +32,10 @@ class Omniglot:
 
     Both parts, images_background and images_evaluation, are read as zips or folders under `root`,
     `root`/omniglot-py or `root`/omniglot/omniglot-py. `split`: "vinyals" is the fixed one of Vinyals et al.
-    (2016) with 1028 / 172 / 423 characters, "random" draws `split_sizes` characters by `split_seed`. With
-    `rotations` each quarter turn of a character is one more class of the same split.
+    (2016) with 1028 / 172 / 423 characters, "random" draws `split_sizes` characters by `split_seed`.
+
+    `rotations`: with "classes" each quarter turn of a character is one more class of the same split (Vinyals et
+    al.); with "episode" an episode has a character at most once, in a rotation drawn for it (Finn et al. 2017).
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class Omniglot:
         *,
         root: str,
         split: Literal["vinyals", "random"],
-        rotations: bool,
+        rotations: Literal["classes", "episode", "none"],
         size: int,
         download: bool,
         split_sizes: Sequence[float],
@@ -60,6 +62,7 @@ class Omniglot:
     def describe(self) -> Description:
         """Counts from the file names alone; before a download, those of the published data.
 
+        Where an episode has one rotation of a character at most, a class is a character.
         Raises UserError where the data are absent or incomplete, or the split does not fit them.
         """
         folder = self._folder()
@@ -72,7 +75,7 @@ class Omniglot:
             split: {
                 _turned(characters[index], turn): counts[characters[index]]
                 for index in ids
-                for turn in range(self._turns)
+                for turn in range(self._turns // self._variants)
             }
             for split, ids in self._splits(characters).items()
         }
@@ -90,11 +93,16 @@ class Omniglot:
         key = digest("\n".join((_VERSION, str(self.size), self.on_error, content)).encode())
         upright = cached("omniglot", key, lambda: self._decoded(folder, names))
         # Rotations and splits come after the cache: one file of 25 MB serves every setting of both.
-        return _rotated(replace(upright, splits=splits), self._turns)
+        return replace(_rotated(replace(upright, splits=splits), self._turns), variants=self._variants)
 
     @property
     def _turns(self) -> int:
-        return 4 if self.rotations else 1
+        return 1 if self.rotations == "none" else 4
+
+    @property
+    def _variants(self) -> int:
+        """Turns of which an episode has at most one."""
+        return self._turns if self.rotations == "episode" else 1
 
     def _folder(self) -> Path | None:
         """Where both parts lie, or None where they are to be downloaded."""
@@ -211,14 +219,12 @@ def _drawings(folder: Path) -> tuple[list[str], str]:
         if archive.is_file():
             members, directory = _members(archive)
             names += [name for name in members if name.startswith(f"{part}/") and name.endswith(".png")]
-            about = archive.stat()
             # The zip's own directory holds a checksum of every drawing.
-            content.append(f"{archive.name} {about.st_size} {about.st_mtime_ns} {digest(directory)}")
+            content.append(f"{archive.name} {stamp(archive.stat())} {digest(directory)}")
         else:
             for name in glob.glob(f"{part}/*/*/*.png", root_dir=folder):
                 names.append(name.replace(os.sep, "/"))
-                about = os.stat(os.path.join(folder, name))
-                content.append(f"{name} {about.st_size} {about.st_mtime_ns}")
+                content.append(f"{name} {stamp(os.stat(os.path.join(folder, name)))}")
     names.sort(key=lambda name: name.partition("/")[2])
     return names, "\n".join(sorted(content))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metacli.errors import UserError
+from metacli.files import stamp
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm")
 _SPLIT_NAMES = {"train": "train", "test": "test"} | dict.fromkeys(
@@ -123,13 +124,13 @@ def photos_of_csv(file: Path, root: Path) -> tuple[list[Photo], tuple[str, ...]]
     return photos, ()
 
 
-def stamp(root: Path, photo: Photo) -> str:
+def photo_stamp(root: Path, photo: Photo) -> str:
     """What changes with the photo."""
     try:
-        about = os.stat(os.path.join(root, photo.path))
+        about = stamp(os.stat(os.path.join(root, photo.path)))
     except OSError:  # a dangling link: decoding it will say so
-        return f"{photo.path}\t{photo.label}"
-    return f"{photo.path}\t{photo.label}\t{about.st_size}\t{about.st_mtime_ns}"
+        about = ""
+    return f"{photo.path}\t{photo.label}\t{about}"
 
 
 def few(names: Sequence[str]) -> str:

@@ -26,11 +26,25 @@ class Description:
 
 
 @dataclass(frozen=True)
+class Augmentation:
+    """How training images are varied, by default not at all.
+
+    flip: mirror left to right · crop: pixels to shift by at most, every way · colour: share by which brightness,
+    contrast and saturation change at most.
+    """
+
+    flip: bool = False
+    crop: int = 0
+    colour: float = 0.0
+
+
+@dataclass(frozen=True)
 class Table:
     """A labelled image set in memory.
 
     images [R, H, W, C] uint8 (ink or brightness = 255) · labels [R] int64 into `classes` · items [R] a name
-    a row for prediction files · splits: split -> class ids [n] int64, pairwise disjoint.
+    a row for prediction files · splits: split -> class ids [n] int64, pairwise disjoint · variants: so many
+    consecutive classes of a split are forms of one thing, which an episode has at most once.
     """
 
     images: np.ndarray
@@ -39,6 +53,8 @@ class Table:
     items: tuple[str, ...]
     splits: Mapping[str, np.ndarray]
     notes: tuple[str, ...] = ()  # said once in the log: images skipped, classes left out
+    variants: int = 1
+    augmentation: Augmentation = Augmentation()
 
     @property
     def split_fingerprint(self) -> str:

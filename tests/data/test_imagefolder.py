@@ -10,6 +10,7 @@ from PIL import Image
 
 import metacli.data.imagefolder as module
 from metacli.data.imagefolder import ImageFolder
+from metacli.data.table import Augmentation
 from metacli.errors import UserError
 
 COLOUR = (200, 100, 50)
@@ -49,6 +50,9 @@ def folder(root: Path | str, **changes) -> ImageFolder:
         "split_seed": 0,
         "min_images": 1,
         "on_error": "raise",
+        "augment_flip": False,
+        "augment_crop": 0,
+        "augment_colour": 0.0,
     }
     return ImageFolder(**(settings | changes))
 
@@ -355,6 +359,49 @@ def test_whatever_determines_the_pixels_decodes_anew(root, tmp_path):
     assert folder(root).build().fingerprint != first.fingerprint
     plant(root, "d")
     assert len(folder(root).build().items) == 8
+
+
+@pytest.mark.parametrize("restored", ["time", "time and size"])
+def test_a_file_changed_behind_its_times_back_decodes_anew(root, restored):
+    """As rsync, cp -p and unzip leave it: with the old modification time."""
+    plant(root, "a", "b", "c")
+    path = put(root / "a" / "0.bmp", Image.new("RGB", (8, 8), (1, 2, 3)))
+    first, before = folder(root).build(), path.stat()
+    put(path, Image.new("RGB", (8, 8) if restored == "time and size" else (9, 9), (9, 9, 9)))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size == before.st_size) == (restored == "time and size")
+    table = folder(root).build()
+    assert table.images[table.items.index("a/0.bmp")].max() == 9
+    assert table.fingerprint != first.fingerprint
+
+
+def test_a_file_put_in_place_of_another_decodes_anew(root):
+    plant(root, "a", "b", "c")
+    path = put(root / "a" / "0.bmp", Image.new("RGB", (8, 8), (1, 2, 3)))
+    folder(root).build()
+    other = put(root / "a" / "1.bmp", Image.new("RGB", (8, 8), (9, 9, 9)))
+    os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    os.replace(other, path)
+    table = folder(root).build()
+    assert table.images[table.items.index("a/0.bmp")].max() == 9
+
+
+def test_a_cache_file_with_a_flipped_bit_is_built_again(root, tmp_path):
+    plant(root, "a", "b", "c")
+    first = folder(root).build()
+    (file,) = (tmp_path / "cache").glob("imagefolder-*.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-7] ^= 1  # a pixel
+    file.write_bytes(content)
+    assert folder(root).build().fingerprint == first.fingerprint
+    assert file.read_bytes() != bytes(content)
+
+
+def test_the_splits_and_the_augmentation_stand_outside_the_cache(root):
+    plant(root, "a", "b", "c")
+    assert folder(root).build().augmentation == Augmentation()
+    table = folder(root, augment_flip=True, augment_crop=1, augment_colour=0.2).build()
+    assert table.augmentation == Augmentation(flip=True, crop=1, colour=0.2)
 
 
 # Errors in folders

@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -151,6 +152,17 @@ def test_fixed_episodes_are_not_those_of_training(source):
 def test_impossible_episodes_are_refused(source, shape, said):
     with pytest.raises(UserError, match=said):
         source.sampler(shape)
+
+
+def test_ways_are_counted_in_things_where_classes_are_variants_of_them(table):
+    """9 training classes are three things in three forms each."""
+    source = ImageSource(table=replace(table, variants=3), split="train", device=torch.device("cpu"))
+    episode = source.episode(source.sampler(SHAPE), seed=0, step=0, tasks=20)
+    ids = table.splits["train"].tolist()
+    for classes in episode.query.classes.tolist():
+        assert sorted(ids.index(c) // 3 for c in classes) == [0, 1, 2]
+    with pytest.raises(UserError, match="ways=4: the train split has 3 classes"):
+        source.sampler(EpisodeShape(4, 1, 1))
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2, 5])

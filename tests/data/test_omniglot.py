@@ -71,7 +71,7 @@ def omniglot(root: Path, **changes) -> Omniglot:
     settings = {
         "root": str(root),
         "split": "random",
-        "rotations": False,
+        "rotations": "none",
         "size": 28,
         "download": False,
         "split_sizes": [3, 1, 2],
@@ -94,7 +94,7 @@ def test_zips_and_folders_are_found_in_each_usual_place(tmp_path, place, write):
 def test_zips_and_folders_hold_the_same_table(tmp_path):
     write_zips(tmp_path / "zips")
     write_folders(tmp_path / "folders")
-    zips, folders = (omniglot(tmp_path / name, rotations=True).build() for name in ("zips", "folders"))
+    zips, folders = (omniglot(tmp_path / name, rotations="classes").build() for name in ("zips", "folders"))
     assert zips.fingerprint == folders.fingerprint
     assert zips.items == folders.items
 
@@ -112,7 +112,7 @@ def test_ink_is_255_and_drawings_stand_upright_as_pillow_shows_them(tmp_path):
 
 def test_each_quarter_turn_is_a_class_beside_the_upright_one(tmp_path):
     write_zips(tmp_path)
-    upright, turned = (omniglot(tmp_path, rotations=on).build() for on in (False, True))
+    upright, turned = (omniglot(tmp_path, rotations=how).build() for how in ("none", "classes"))
     assert turned.classes[:5] == (
         "Angelic/character01/rot000",
         "Angelic/character01/rot090",
@@ -132,7 +132,7 @@ def test_each_quarter_turn_is_a_class_beside_the_upright_one(tmp_path):
 
 def test_all_turns_of_a_character_share_a_split(tmp_path):
     write_zips(tmp_path)
-    upright, turned = (omniglot(tmp_path, rotations=on).build() for on in (False, True))
+    upright, turned = (omniglot(tmp_path, rotations=how).build() for how in ("none", "classes"))
     for split, ids in upright.splits.items():
         expected = [
             f"{upright.classes[i][:-3]}{angle}" for i in ids for angle in ("000", "090", "180", "270")
@@ -140,7 +140,7 @@ def test_all_turns_of_a_character_share_a_split(tmp_path):
         assert [turned.classes[i] for i in turned.splits[split]] == expected
 
 
-@pytest.mark.parametrize("rotations", [False, True])
+@pytest.mark.parametrize("rotations", ["none", "classes"])
 @pytest.mark.parametrize("write", [write_zips, write_folders])
 def test_describe_counts_what_build_delivers(tmp_path, write, rotations):
     write(tmp_path)
@@ -150,7 +150,24 @@ def test_describe_counts_what_build_delivers(tmp_path, write, rotations):
     rows = Counter(table.labels.tolist())
     for split, ids in table.splits.items():
         assert list(description.splits[split].items()) == [(table.classes[i], rows[i]) for i in ids]
-    assert [len(ids) for ids in table.splits.values()] == [n * (4 if rotations else 1) for n in (3, 1, 2)]
+    assert [len(ids) for ids in table.splits.values()] == [
+        n * (4 if rotations == "classes" else 1) for n in (3, 1, 2)
+    ]
+
+
+def test_an_episode_can_have_each_character_once_in_any_rotation(tmp_path):
+    write_zips(tmp_path)
+    data = omniglot(tmp_path, rotations="episode")
+    classes, table = omniglot(tmp_path, rotations="classes").build(), data.build()
+    assert table.fingerprint == classes.fingerprint
+    assert (table.variants, classes.variants) == (4, 1)
+    described = data.describe().splits
+    for split, ids in table.splits.items():
+        names = [table.classes[i] for i in ids]
+        assert list(described[split]) == names[::4]
+        assert set(described[split].values()) == {DRAWINGS}
+        for first in range(0, len(names), 4):
+            assert len({name.rpartition("/")[0] for name in names[first : first + 4]}) == 1
 
 
 def test_the_random_split_depends_on_its_seed_alone(tmp_path):
@@ -197,7 +214,7 @@ def test_one_part_alone_is_not_enough(tmp_path):
 
 
 def test_before_a_download_the_published_counts_are_described(tmp_path):
-    description = omniglot(tmp_path, split="vinyals", rotations=True, download=True).describe()
+    description = omniglot(tmp_path, split="vinyals", rotations="classes", download=True).describe()
     assert {split: len(classes) for split, classes in description.splits.items()} == {
         "train": 4112,
         "val": 688,
@@ -308,9 +325,9 @@ def test_a_drawing_whose_checksum_is_wrong_is_damaged(tmp_path):
 
 def test_a_second_build_decodes_nothing_whatever_the_split_and_the_rotations(tmp_path, monkeypatch):
     write_zips(tmp_path)
-    first = omniglot(tmp_path, rotations=True).build()
+    first = omniglot(tmp_path, rotations="classes").build()
     monkeypatch.setattr(module, "decode", lambda *_, **__: pytest.fail("decoded again"))
-    assert omniglot(tmp_path, rotations=True).build().fingerprint == first.fingerprint
+    assert omniglot(tmp_path, rotations="classes").build().fingerprint == first.fingerprint
     omniglot(tmp_path, split_seed=7).build()
 
 
@@ -328,6 +345,27 @@ def test_changed_drawings_and_another_size_are_decoded_anew(tmp_path):
     assert omniglot(tmp_path, size=14).build().images.shape == (18, 14, 14, 1)
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_drawing_changed_behind_its_times_back_is_decoded_anew(tmp_path, zipped):
+    """As rsync, cp -p and unzip leave it: size and modification time are the old ones."""
+    name = "images_evaluation/Tengwar/character01/0001_01.png"
+    (write_zips if zipped else write_folders)(tmp_path)
+    before = omniglot(tmp_path).build()
+    path = tmp_path / ("images_evaluation.zip" if zipped else name)
+    then, content = path.stat(), bytearray(path.read_bytes())
+    if zipped:
+        write_zips(tmp_path, {name: members("images_evaluation")[name.replace("_01.png", "_02.png")]})
+    else:
+        content[-20] ^= 1  # in the last chunk's checksum, or before: unreadable, which is to be noticed
+        path.write_bytes(content)
+    os.utime(path, ns=(then.st_atime_ns, then.st_mtime_ns))
+    if zipped:
+        assert omniglot(tmp_path).build().fingerprint != before.fingerprint
+    else:
+        with pytest.raises(UserError, match="cannot read the image"):
+            omniglot(tmp_path).build()
+
+
 def test_neither_module_brings_torch():
     program = "import sys, metacli.data.omniglot, metacli.data.imagefolder; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
@@ -342,7 +380,7 @@ def published() -> Path:
 
 
 def test_the_published_drawings_fill_the_published_split(published):
-    data = omniglot(published.parent, split="vinyals", rotations=True)
+    data = omniglot(published.parent, split="vinyals", rotations="classes")
     description, table = data.describe(), data.build()
     assert table.images.shape == (4 * 32460, 28, 28, 1)
     assert [len(table.splits[split]) for split in ("train", "val", "test")] == [4112, 688, 1692]

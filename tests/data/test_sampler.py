@@ -68,6 +68,25 @@ def test_an_item_is_support_as_often_as_query():
     assert difference.abs().max() < 4.5
 
 
+def test_of_the_variants_of_one_thing_an_episode_has_one_drawn_evenly():
+    sampler = Sampler(MEMBERS, COUNTS, SHAPE, variants=2)
+    classes, rows = sampler.sample(6000, generator(0, "test"))
+    assert torch.equal(rows // 100, classes[:, :, None].expand_as(rows))
+    assert all(len(set(things)) == 3 for things in (classes // 2).tolist())
+    found = torch.bincount(classes.flatten(), minlength=6).double()
+    assert ((found - 3000).square() / 3000).sum() < 26
+    together = torch.bincount((classes % 2 * torch.tensor([1, 2, 4])).sum(1), minlength=8).double()
+    assert ((together - 750).square() / 750).sum() < 30  # each one's variant by itself
+
+
+def test_without_variants_what_is_drawn_is_what_has_always_been_drawn():
+    classes, _ = Sampler(torch.arange(200).view(20, 10), torch.full((20,), 10), EpisodeShape(5, 1, 3)).sample(
+        1, generator(3, "train", 7)
+    )
+    keys = torch.rand(1, 20, generator=generator(3, "train", 7))
+    assert torch.equal(classes, keys.topk(5, dim=1).indices)
+
+
 def test_the_seed_decides_and_nothing_else():
     torch.manual_seed(1)
     first = drawn(seed=5)
