@@ -14,6 +14,7 @@ import yaml
 from metacli import build, provenance
 from metacli.checkpoint import load_weights, save_weights
 from metacli.config.compatibility import batch_norm_mode
+from metacli.config.construct import construct_several
 from metacli.config.registry import component
 from metacli.config.schema import Config
 from metacli.console import Console
@@ -26,7 +27,9 @@ from metacli.report.results import summarise
 from metacli.report.write import write_report
 from metacli.rundir import RunFolder, create, open_run
 from metacli.runtime import prepare, resolve_device, resolve_threads
-from metacli.trainer import Interrupted, Plan, Trainer
+from metacli.trackers.tracker import TrackedRun, Tracker
+from metacli.trackers.tracking import Tracking
+from metacli.trainer import Interrupted, Plan, Progress, Trainer
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Experiment:
     threads: int
     data: build.Data
     learner: Learner
+    trackers: Mapping[str, Tracker]
 
     def evaluate(self, split: str, console: Console) -> Evaluation:
         """On the fixed episodes of a split."""
@@ -58,7 +62,9 @@ def assemble(config: Config, splits: Sequence[str] = SPLITS) -> Experiment:
     device, threads = resolve_device(config.device.name), resolve_threads(config.device.threads)
     prepare(device, threads)
     data = build.build_data(config, device)
-    experiment = Experiment(config, device, threads, data, build.build_learner(config, data.table, device))
+    learner = build.build_learner(config, data.table, device)
+    trackers = construct_several("tracker", config.tracker)
+    experiment = Experiment(config, device, threads, data, learner, trackers)
     for split in splits if _trains(config) else (config.report.split,):
         data.sources[split].sampler(build.episode_shape(getattr(config.episode, split)))
     return experiment
@@ -161,34 +167,45 @@ def _failure_logged(run: RunFolder) -> Iterator[None]:
 def _fit_and_report(
     experiment: Experiment, run: RunFolder, console: Console, started: float, *, resumed: bool
 ) -> None:
-    seconds, history = 0.0, []
-    if _trains(experiment.config):
-        trainer = _trainer(experiment, run, console)
-        if resumed:
-            trainer.resume()
-            console.say(f"resumed after step {trainer.progress.step}")
-        progress = trainer.fit()
-        seconds, history = progress.seconds, progress.history
-        console.say(
-            f"trained {progress.step} steps in {seconds:.0f} s; best on validation: "
-            f"{100 * progress.best_accuracy:.2f} % at step {progress.best_step}"
+    with Tracking(experiment.trackers, console.say) as tracking:
+        progress = _fit(experiment, run, console, tracking, resumed=resumed)
+        _report(
+            experiment,
+            run,
+            console,
+            started,
+            weights="of this run",
+            command=shlex.join(["metacli", "rerun", str(run.path)]),
+            seconds_train=progress.seconds,
+            history=progress.history,
         )
-        load_into(experiment.learner, run.best)
-    else:
+        tracking.finish(run.report)
+
+
+def _fit(
+    experiment: Experiment, run: RunFolder, console: Console, tracking: Tracking, *, resumed: bool
+) -> Progress:
+    """The best weights are in the learner and in the run."""
+    tracked = TrackedRun(run.path, experiment.config.plain())
+    if not _trains(experiment.config):
+        tracking.start(tracked, [])
         save_weights(run.best, experiment.learner.state_dict())
-    _report(
-        experiment,
-        run,
-        console,
-        started,
-        weights="of this run",
-        command=shlex.join(["metacli", "rerun", str(run.path)]),
-        seconds_train=seconds,
-        history=history,
+        return Progress()
+    trainer = _trainer(experiment, run, console, tracking)
+    if resumed:
+        trainer.resume()
+        console.say(f"resumed after step {trainer.progress.step}")
+    tracking.start(tracked, trainer.progress.history)
+    progress = trainer.fit()
+    console.say(
+        f"trained {progress.step} steps in {progress.seconds:.0f} s; best on validation: "
+        f"{100 * progress.best_accuracy:.2f} % at step {progress.best_step}"
     )
+    load_into(experiment.learner, run.best)
+    return progress
 
 
-def _trainer(experiment: Experiment, run: RunFolder, console: Console) -> Trainer:
+def _trainer(experiment: Experiment, run: RunFolder, console: Console, tracking: Tracking) -> Trainer:
     config, source = experiment.config, experiment.data.sources["train"]
     sampler = source.sampler(build.episode_shape(config.episode.train))
     quiet = Console(live=False)
@@ -206,6 +223,7 @@ def _trainer(experiment: Experiment, run: RunFolder, console: Console) -> Traine
         plan=plan,
         run=run,
         console=console,
+        track=tracking.log,
     )
 
 

@@ -35,6 +35,7 @@ FLOORS = {
     "rundir": 4,
     "provenance": 4,
     "checkpoint": 4,
+    "trackers": 4,
     "distributed": 4,
     "trainer": 5,
     "evaluator": 5,
@@ -60,6 +61,7 @@ BESIDE = {
 }
 
 HEAVY = {"torch", "torchvision", "transformers", "matplotlib", "sklearn", "scipy", "pandas", "PIL", "rich"}
+HEAVY |= {"tensorboard", "wandb", "mlflow"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -1,8 +1,9 @@
 """Whether the chosen components fit each other and the data: declarations in, one error or some notes out."""
 
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 
-from metacli.config.registry import component
+from metacli.config.registry import SEVERAL, component
 from metacli.config.schema import Config
 from metacli.data.table import SPLITS, Description, check_shape
 from metacli.errors import UserError
@@ -37,6 +38,8 @@ def check(
             f"paradigm.order=second: backbone {config.backbone.name} cannot be differentiated twice",
             "use paradigm.order=first, or another backbone",
         )
+    if training:
+        _check_installed(config)
     keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
     return list(_without_effect(config, keys, training))
 
@@ -75,6 +78,17 @@ def _check_size(config: Config, side: int) -> None:
         )
 
 
+def _check_installed(config: Config) -> None:
+    """What is optional to install; the rest comes with metacli."""
+    for group in SEVERAL:
+        for name in getattr(config, group):
+            extra = component(group, name).extra
+            if extra and find_spec(extra) is None:
+                raise UserError(
+                    f"{group}={name}: the package {extra} is not installed", f'pip install "metacli[{extra}]"'
+                )
+
+
 def _has_weights(config: Config) -> bool:
     return any(component(group, getattr(config, group).name).weights for group in ("paradigm", "backbone"))
 
@@ -83,7 +97,16 @@ def _without_effect(config: Config, keys: Sequence[str], training: bool) -> Iter
     """Settings that the user made and that nothing reads."""
     others = [f"episode.{split}" for split in SPLITS if split != config.report.split]
     if not training:
-        unread = ["optimizer", "trainer", *others, "seed", "run", "device.workers", "dataset.augment"]
+        unread = [
+            "optimizer",
+            "trainer",
+            *others,
+            "seed",
+            "run",
+            "device.workers",
+            "dataset.augment",
+            "tracker",
+        ]
         yield from _unread(keys, unread, "nothing is trained here")
     elif not component("paradigm", config.paradigm.name).trains:
         unread = ["optimizer", "trainer", *others, "dataset.augment"]

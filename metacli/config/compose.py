@@ -13,6 +13,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from metacli.config.registry import SEVERAL
 from metacli.errors import UserError
 
 
@@ -79,17 +80,20 @@ def values_of(config: DictConfig) -> dict[str, Any]:
 
 
 def chosen(config: DictConfig) -> dict[str, str]:
-    """Group -> option of a composed config that still has Hydra's node.
+    """Group -> option of a composed config that still has Hydra's node; [one,other] where a group may have several.
 
-    Raises UserError where a group was given several options.
+    Raises UserError where another group was given several.
     """
     groups = option_files()
     choices = config.hydra.runtime.choices
+    lists: dict[str, str] = {}
     for override in config.hydra.overrides.task:
-        group = override.lstrip("+~").partition("=")[0]
+        group, _, options = override.lstrip("+~").partition("=")
         if group in groups and group not in choices:  # Hydra merges the options of a list
-            raise UserError(f"{override}: one option, not several", f"see: metacli list {group}")
-    return {group: option for group, option in choices.items() if group in groups and option}
+            if group not in SEVERAL:
+                raise UserError(f"{override}: one option, not several", f"see: metacli list {group}")
+            lists[group] = options
+    return {group: option for group, option in {**choices, **lists}.items() if group in groups and option}
 
 
 def base_version() -> dict[str, Any]:

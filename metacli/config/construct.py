@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metacli.config.registry import component, load
-from metacli.config.schema import Named
+from metacli.config.schema import Named, Node
 
 _FOR_OTHERS = {"name", "family", "schedule"}  # read by the registry, the report and the trainer
 
@@ -16,6 +16,14 @@ def construct(group: str, node: Named, **context: Any) -> Any:
     values = {key: value for key, value in flatten(node.model_dump()).items() if key not in _FOR_OTHERS}
     wanted = inspect.signature(target).parameters
     return target(**values, **{key: value for key, value in context.items() if key in wanted})
+
+
+def construct_several(group: str, nodes: Mapping[str, Node]) -> dict[str, Any]:
+    """Name -> object, in a group of which there may be several."""
+    return {
+        name: load(component(group, name).target)(**flatten(node.model_dump()))
+        for name, node in nodes.items()
+    }
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

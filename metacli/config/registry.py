@@ -22,16 +22,18 @@ class Component:
     """`target` is "module:Class", imported when used.
 
     kinds: task kinds it handles · second_order: can be differentiated twice · weights: has some of its own ·
-    trains: has an outer loop · fixed_ways: its head is built for one number of ways.
+    trains: has an outer loop · fixed_ways: its head is built for one number of ways · extra: the optional package
+    that it needs, and metacli's extra of the same name.
     """
 
     target: str
-    schema: type[schema.Named]
+    schema: type[schema.Node]
     kinds: tuple[str, ...] = ("classify",)
     second_order: bool = True
     weights: bool = True
     trains: bool = True
     fixed_ways: bool = False
+    extra: str = ""
 
     @property
     def summary(self) -> str:
@@ -74,7 +76,18 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
             trains=False,
         ),
     },
+    "tracker": {
+        "jsonl": Component("metacli.trackers.jsonl:Jsonl", schema.Jsonl),
+        "tensorboard": Component(
+            "metacli.trackers.tensorboard:TensorBoard", schema.TensorBoard, extra="tensorboard"
+        ),
+        "wandb": Component("metacli.trackers.wandb:WandB", schema.WandB, extra="wandb"),
+        "mlflow": Component("metacli.trackers.mlflow:MLflow", schema.MLflow, extra="mlflow"),
+    },
 }
+
+# Groups of which a run may have several components, or none. Each stands under its name: tracker.wandb.project.
+SEVERAL = ("tracker",)
 
 
 @cache
@@ -89,7 +102,8 @@ def components(group: str) -> dict[str, Component]:
 
 
 def groups() -> tuple[str, ...]:
-    return tuple(_BUILT_IN)
+    """Those of which a run has one component, which its config names."""
+    return tuple(group for group in _BUILT_IN if group not in SEVERAL)
 
 
 def component(group: str, name: str) -> Component:

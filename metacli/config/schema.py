@@ -34,6 +34,17 @@ def _absolute_file(path: str) -> str:
     return _absolute(path) if os.path.isfile(_absolute(path)) else path
 
 
+def _store(uri: str) -> str:
+    """What MLflow takes for a store: its folders of files are gone."""
+    if uri.startswith("sqlite:///"):
+        return f"sqlite:///{_absolute(uri.removeprefix('sqlite:///'))}"
+    if uri.startswith("file:") or not (":" in uri or uri == "databricks"):
+        raise ValueError(
+            "no folder of files is a store of MLflow's any more; give sqlite:///FILE or a server, http://..."
+        )
+    return uri
+
+
 Number = BeforeValidator(_no_truth_value)  # python takes True for 1
 Count = Annotated[int, Field(ge=1), Number]
 Natural = Annotated[int, Field(ge=0), Number]
@@ -41,6 +52,8 @@ Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), Number]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False), Number]
 Folder = Annotated[str, AfterValidator(_absolute)]  # so that a saved run can be used from any folder
 File = Annotated[str, AfterValidator(_absolute_file)]
+Store = Annotated[str, AfterValidator(_store)]
+Word = Annotated[str, Field(min_length=1)]
 Threads = Annotated[int, Field(ge=0, le=1024), Number]
 
 Widths = Annotated[list[Count], Field(min_length=1)]
@@ -231,6 +244,28 @@ class NearestCentroid(Paradigm):
     distance: Literal["euclidean", "cosine"]
 
 
+# tracker
+class Jsonl(Node):
+    file: Folder | None
+
+
+class TensorBoard(Node):
+    dir: Folder | None
+
+
+class WandB(Node):
+    mode: Literal["offline", "online"]
+    project: Word
+    entity: Word | None
+    group: Word | None
+    tags: list[Word]
+
+
+class MLflow(Node):
+    uri: Store | None
+    experiment: Word
+
+
 # the rest
 class Trainer(Node):
     steps: Count
@@ -275,6 +310,7 @@ class Config(Node):
     device: Device
     report: Report
     run: Run
+    tracker: dict[str, SerializeAsAny[Node]]
 
     def plain(self) -> dict[str, Any]:
         return self.model_dump()

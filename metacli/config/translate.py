@@ -87,6 +87,9 @@ def _omegaconf(error: OmegaConfBaseException, outer: str) -> UserError | None:
     node = error.parent_node
     if "not in struct" in str(error) or isinstance(error, ConfigKeyError):
         known = [str(k) for k in node if k != "hydra"] if node is not None and hasattr(node, "keys") else []
+        group, _, option = key.partition(".")
+        if option in option_files().get(group, ()):
+            return UserError(f"unknown key {key}", f"to choose the option: {group}={option}")
         return UserError(f"unknown key {key}", suggest(key.rpartition(".")[2], known))
     if match := re.search(r"Could not override '([^']+)'", outer):
         return UserError(f"cannot set {match.group(1)}", _first_line(error))

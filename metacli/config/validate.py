@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from metacli.config.registry import component, groups
+from metacli.config.registry import SEVERAL, component, components, groups
 from metacli.config.schema import Config
 from metacli.errors import UserError, suggest
 
@@ -20,7 +20,18 @@ def validate(values: dict[str, Any]) -> Config:
         if isinstance(node, dict) and isinstance(node.get("name"), str):
             schema = component(group, node["name"]).schema
             checked[group] = _parse(schema, node, (group,))
+    for group in SEVERAL:
+        nodes = values.get(group, {})
+        checked[group] = _several(group, nodes) if isinstance(nodes, dict) else nodes
     return _parse(Config, checked, ())
+
+
+def _several(group: str, nodes: dict[str, Any]) -> dict[str, BaseModel]:
+    known = components(group)
+    for name in nodes:
+        if name not in known:
+            raise UserError(f"unknown key {group}.{name}", suggest(name, known))
+    return {name: _parse(known[name].schema, node, (group, name)) for name, node in nodes.items()}
 
 
 def _parse(schema: type[Model], values: Any, prefix: tuple[str, ...]) -> Model:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from metacli.config.compose import config_folder, option_files
 from metacli.config.construct import construct, flatten
-from metacli.config.registry import component, components, groups, load
+from metacli.config.registry import SEVERAL, component, components, groups, load
 from metacli.config.schema import Config
 from metacli.config.validate import validate
 
@@ -44,7 +44,7 @@ def test_every_paradigm_composes_with_every_backbone(paradigm, backbone, compose
 
 def test_every_group_of_the_config_is_a_folder_of_options():
     nodes = {name for name, field in Config.model_fields.items() if _model(field.annotation)}
-    assert nodes | {"experiment"} == set(option_files())
+    assert nodes | {"experiment", *SEVERAL} == set(option_files())
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)

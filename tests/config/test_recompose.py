@@ -20,6 +20,7 @@ CHOICES = {
     "device": "auto",
     "report": "default",
     "run": "default",
+    "tracker": "none",
     "paradigm": "maml",
 }
 

@@ -1,0 +1,76 @@
+"""Several trackers as one. What one of them raises is said once, and the run goes on without it."""
+
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from metacli.trackers.tracker import Row, TrackedRun, Tracker
+
+
+class Tracking:
+    """`say` receives a line for the user. Leaving the context closes what has been started."""
+
+    def __init__(self, trackers: Mapping[str, Tracker], say: Callable[[str], None]) -> None:
+        self.trackers = trackers
+        self.say = say
+        self.held: dict[str, int] = {}  # of those that were started and did not fail: the last step they have
+
+    def start(self, run: TrackedRun, history: Sequence[Row]) -> None:
+        """history: the rows of a run that goes on; those that a tracker lacks are logged again."""
+        step = history[-1]["step"] if history else 0
+        for name, tracker in self.trackers.items():
+            with self._left_out_if_it_fails(name):
+                self.held[name] = tracker.start(run, step)
+                self.say(f"tracker {name}: {tracker.where}")
+        for row in history:
+            self.log(row)
+
+    def log(self, row: Row) -> None:
+        for name, step in list(self.held.items()):
+            if row["step"] > step:
+                with self._left_out_if_it_fails(name):
+                    self.trackers[name].log(row)
+
+    def finish(self, report: Path) -> None:
+        """report: the folder of the finished report."""
+        metrics = final_metrics(json.loads((report / "report.json").read_text(encoding="utf-8")))
+        for name in list(self.held):
+            with self._left_out_if_it_fails(name):
+                self.trackers[name].finish(metrics, report)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in list(self.held):
+            with self._left_out_if_it_fails(name):
+                self.trackers[name].close(finished=kind is None)
+
+    @contextmanager
+    def _left_out_if_it_fails(self, name: str) -> Iterator[None]:
+        try:
+            with warnings.catch_warnings(action="ignore"):  # its libraries have much to say to each other
+                yield
+        except Exception as error:
+            self.held.pop(name, None)
+            kind, words = type(error).__name__, str(error).strip()
+            what = f"{kind}: {words.splitlines()[0]}" if words else kind
+            self.say(f"tracker {name} failed and is left out from now on: {what}")
+            with suppress(Exception):
+                self.trackers[name].close(finished=False)
+
+
+def final_metrics(report: Mapping[str, Any]) -> dict[str, float]:
+    """{"test_accuracy": 0.9, "test_accuracy_ci95": 0.01, ...} of a report.json."""
+    split = report["protocol"]["split"]
+    found = {}
+    for name, metric in report["metrics"].items():
+        found[f"{split}_{name}"] = metric["mean"]
+        found[f"{split}_{name}_ci95"] = metric["ci95"]
+    return {name: value for name, value in found.items() if value is not None}
