@@ -1,6 +1,6 @@
 """A small convolutional network of free form: convolutions, then the mean or all of the last map, then a layer.
 
-metacli train backbone=cnn backbone.widths=[16,32,64] backbone.kernel=5 backbone.hidden=0
+metacli train backbone=cnn backbone.widths=[16,32,64] backbone.kernel=5
 """
 
 import itertools
