@@ -12,7 +12,11 @@ COMMANDS = {
     "eval": ("RUN [OVERRIDE ...]", "evaluate the best weights of a run again"),
     "resume": ("RUN", "go on with an interrupted run, bit for bit"),
     "rerun": ("RUN [OVERRIDE ...]", "a new run from a saved one; says whether it is identical"),
+    "runs": ("[DIR] [KEY=VALUE ...]", "the runs in a folder: how far each is, and what came of it"),
+    "show": ("RUN [--report]", "one run on one screen"),
     "list": ("[GROUP]", "what can be chosen: data sets, paradigms, backbones, ..."),
+    "doctor": ("", "what is installed and what works here; problems, and the way out"),
+    "completion": ("bash|zsh", 'words at TAB: eval "$(metacli completion bash)"'),
 }
 
 USAGE = "\n".join(
@@ -60,7 +64,7 @@ def _dispatch(arguments: list[str]) -> int:
         return _unknown(name)
     if name != "train" and not {"-h", "--help"}.isdisjoint(rest):  # train's own help shows every key
         usage, about = COMMANDS[name]
-        print(f"metacli {name} {usage}: {about}")
+        print(f"{f'metacli {name} {usage}'.rstrip()}: {about}")
         return 0
     code: int = import_module(f"metacli.commands.{name}").run(rest)
     return code

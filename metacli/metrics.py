@@ -1,11 +1,45 @@
 """What predictions are judged by: numpy and scikit-learn, no torch."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 AVERAGES = ("micro", "macro", "weighted")
+
+
+class Metric(NamedTuple):
+    """A number that a report may hold. unit: "fraction" is shown in per cent."""
+
+    words: str
+    unit: str
+    higher_is_better: bool
+
+
+METRICS = {
+    "accuracy": Metric("accuracy", "fraction", True),
+    "macro_f1": Metric("macro F1", "fraction", True),
+    "calibration_error": Metric("calibration error", "fraction", False),
+    "loss": Metric("loss", "nats", False),
+    "mse": Metric("squared error", "squared units", False),
+    "mae": Metric("absolute error", "units", False),
+    "rmse": Metric("root mean square", "units", False),
+    "r2": Metric("R²", "", True),
+}
+
+
+def shown(metric: str, mean: float | None, ci95: float | None, plus_minus: str = "±") -> str:
+    """'97.68 ± 0.32 %' of a metric that is a fraction, else '0.0832 ± 0.0102'."""
+    if mean is None:
+        return "not a number"
+    factor, form, unit = (100, ".2f", " %") if METRICS[metric].unit == "fraction" else (1, ".4f", "")
+    spread = "" if ci95 is None else f" {plus_minus} {factor * ci95:{form}}"
+    return f"{factor * mean:{form}}{spread}{unit}"
+
+
+def validation_metric(row: Mapping[str, Any]) -> str:
+    """The metric of a row of the training history that was written at a validation."""
+    return next(key.removeprefix("val_") for key in row if key.startswith("val_") and key != "val_ci95")
 
 
 class Scores(NamedTuple):

@@ -39,6 +39,7 @@ FLOORS = {
     "distributed": 4,
     "trainer": 5,
     "evaluator": 5,
+    "runlist": 5,
     "report": 5,
     "config": 6,
     "build": 7,
@@ -56,7 +57,7 @@ BESIDE = {
     "backbones": {"layers"},
     "heads": {"layers"},
     "evaluator": {"report"},  # it fills what a report is made of
-    "commands": {"api"},
+    "commands": {"api", "cli"},  # completion reads the table of commands
     "cli": {"commands"},
 }
 

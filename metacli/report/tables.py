@@ -24,7 +24,7 @@ def text_report(summary: dict[str, Any]) -> str:
     lines += [""]
     lines += [_row(name, width, entry) for name, entry in averages]
     lines += [""]
-    for name, value in _facts(summary):
+    for name, value in facts(summary):
         lines += textwrap.wrap(
             printable(value), LINE, initial_indent=f"{name:<19}", subsequent_indent=" " * 19
         )
@@ -63,7 +63,7 @@ def _row(name: str, width: int, entry: dict[str, Any]) -> str:
     return f"{right_aligned(name, width)}{scores}{entry['support']:>10}"
 
 
-def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
+def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     metrics, protocol, run = summary["metrics"], summary["protocol"], summary["run"]
     episode = protocol["episode"][protocol["split"]]
     accuracy, calibration = metrics["accuracy"], metrics["calibration_error"]

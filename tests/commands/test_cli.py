@@ -66,7 +66,7 @@ def test_help_names_every_command_and_exits_with_zero(checks):
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "train"])
 def test_a_command_tells_its_arguments(name, checks):
-    assert checks(name, "--help").succeeded().out.startswith(f"metacli {name} ")
+    assert checks(name, "--help").succeeded().out.startswith(f"metacli {name}")
 
 
 def test_help_of_train_shows_every_key_and_option(checks):
@@ -79,9 +79,7 @@ def test_the_version_is_printed(checks):
     assert checks("--version").succeeded().out == f"metacli {__version__}\n"
 
 
-@pytest.mark.parametrize(
-    ("word", "hint"), [("trian", 'did you mean "train"?'), ("report", "known: eval, list, ")]
-)
+@pytest.mark.parametrize(("word", "hint"), [("trian", 'did you mean "train"?'), ("banana", "known: ")])
 def test_an_unknown_command_is_answered_with_the_known_ones(word, hint, checks):
     assert checks(word).message().startswith(f"metacli: unknown command {word}\n{hint}")
 

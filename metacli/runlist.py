@@ -1,0 +1,142 @@
+"""The runs below a folder: where each stands, and what it was, read without torch and fast enough for thousands."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from metacli.errors import UserError
+from metacli.metrics import shown
+from metacli.rundir import FAILED, RunFolder
+
+STATUSES = ("finished", "running", "interrupted", "failed", "damaged")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a list says of a run.
+
+    status: one of STATUSES · reason: why it failed, or cannot be read · created: when it was made ·
+    config, choices: as in `RunFolder` · step: the last one of its history, None where nothing is trained ·
+    headline: metric, split, mean, ci95 and n, once it is finished.
+    """
+
+    folder: RunFolder
+    status: str
+    reason: str
+    created: datetime
+    config: dict[str, Any] = field(default_factory=dict)
+    choices: dict[str, str] = field(default_factory=dict)
+    step: int | None = None
+    headline: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """'maml on glyphs, conv4_stride, seed 0'; empty for one that cannot be read."""
+        if not self.config:
+            return ""
+        return f"{self.name_of('paradigm')} on {self.name_of('dataset')}, {self.name_of('backbone')}, seed {self.seed}"
+
+    def name_of(self, group: str) -> str:
+        """Of the option that was chosen, or of the component."""
+        return str(self.choices.get(group) or self.config.get(group, {}).get("name", ""))
+
+    @property
+    def seed(self) -> str:
+        return str(self.config.get("seed", ""))
+
+    @property
+    def steps(self) -> str:
+        """'340/600'; empty where nothing is trained."""
+        return "" if self.step is None else f"{self.step}/{self.config['trainer']['steps']}"
+
+    @property
+    def result(self) -> str:
+        """'accuracy 86.60 ± 0.63 %'; empty until it is finished."""
+        if not self.headline:
+            return ""
+        split = "" if self.headline["split"] == "test" else f"{self.headline['split']} "
+        metric = self.headline["metric"]
+        return f"{split}{metric} {shown(metric, self.headline['mean'], self.headline['ci95'])}"
+
+    @property
+    def age(self) -> str:
+        """'12 min'"""
+        seconds = max(0, int((datetime.now(UTC) - self.created).total_seconds()))
+        for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+            if seconds >= size:
+                return f"{seconds // size} {unit}"
+        return f"{seconds} s"
+
+
+def runs_below(folder: Path) -> list[Run]:
+    """Every run in `folder` and the folders in it, or `folder` itself; the newest is last."""
+    return sorted(map(read_run, _folders(folder)), key=lambda run: (run.created, run.folder.path))
+
+
+def is_run(folder: Path) -> bool:
+    return (folder / "manifest.json").is_file()
+
+
+def read_run(folder: RunFolder) -> Run:
+    """One that is not as it was written is "damaged", and the reason names the file."""
+    try:
+        status, reason = _status(folder)
+        manifest = folder.manifest()
+        return Run(
+            folder,
+            status,
+            reason,
+            datetime.fromisoformat(manifest["created"]),
+            folder.config(),
+            folder.choices(),
+            _step(folder),
+            manifest.get("headline", {}) if status == "finished" else {},
+        )
+    except UserError as error:
+        changed = datetime.fromtimestamp(folder.path.stat().st_mtime, UTC)
+        return Run(folder, "damaged", error.problem, changed)
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """Of a text that may be long; none where there is no such file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 32_000))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return []
+    return lines[-count:]
+
+
+def _folders(folder: Path) -> Iterator[RunFolder]:
+    """What is below a run, such as its evaluations, is part of it."""
+    for root, folders, files in os.walk(folder):
+        if "manifest.json" in files:
+            folders.clear()
+            yield RunFolder(Path(root))
+
+
+def _status(folder: RunFolder) -> tuple[str, str]:
+    """And why it failed. Asked in an order that a run which ends meanwhile cannot upset."""
+    if folder.worked_on and not folder.finished:
+        return "running", ""
+    if folder.finished:
+        return "finished", ""
+    for line in last_lines(folder.path / "log.txt", 1):
+        said = " ".join(line.split(" ")[2:])  # after date and time
+        if said.startswith(FAILED):
+            return "failed", said.removeprefix(FAILED)
+    return "interrupted", ""
+
+
+def _step(folder: RunFolder) -> int | None:
+    for line in reversed(last_lines(folder.metrics, 2)):
+        try:
+            return int(json.loads(line)["step"])
+        except (ValueError, KeyError, TypeError):  # a line is being written, or was cut off
+            continue
+    return 0 if folder.last.exists() else None
