@@ -19,7 +19,8 @@ def next_words(line: str) -> list[str]:
 
 
 def _arguments(command: str, given: Sequence[str], typed: str) -> Iterator[str]:
-    for kind in _expected(COMMANDS.get(command, ("", ""))[0], len(given)):
+    usage, _ = COMMANDS.get(command, ("", ""))
+    for kind in ["DIR"] if given[-1:] == ["--resume"] else _expected(usage, len(given)):
         if kind in ("RUN", "DIR"):
             yield from _folders(typed, unfinished=command == "resume")
         elif kind == "GROUP":

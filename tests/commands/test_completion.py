@@ -54,6 +54,7 @@ def test_runs_are_completed_folder_by_folder(answer, runs_folder):
     assert answer("metacli show runs/one/f") == ["runs/one/finished "]
     assert answer(f"metacli show {runs_folder}/runs/one/f") == [f"{runs_folder}/runs/one/finished "]
     assert answer("metacli show runs/one/finished ") == ["--report "]
+    assert answer("metacli sweep --resume runs/") == ["runs/one/"]
     assert answer("metacli resume runs/one/") == ["runs/one/begun "]
 
 
