@@ -8,7 +8,8 @@ from metacli import __version__
 
 # name -> (arguments, what it does); the code is metacli/commands/<name>.py
 COMMANDS = {
-    "train": ("[-m] [OVERRIDE ...]", "train and evaluate; -m sweeps over several values"),
+    "train": ("[OVERRIDE ...]", "train and evaluate"),
+    "sweep": ("KEY=A,B ...", "a run each, and a table; --resume DIR goes on"),
     "eval": ("RUN [OVERRIDE ...]", "evaluate the best weights of a run again"),
     "resume": ("RUN", "go on with an interrupted run, bit for bit"),
     "rerun": ("RUN [OVERRIDE ...]", "a new run from a saved one; says whether it is identical"),
@@ -31,7 +32,7 @@ USAGE = "\n".join(
         "",
         "  metacli train paradigm=maml",
         "  metacli train paradigm=protonet dataset=omniglot episode=20w5s",
-        "  metacli train -m paradigm=maml,protonet seed=0,1,2",
+        "  metacli sweep paradigm=maml,protonet seed=0,1,2",
         "  metacli train --help         every key and its value",
     ]
 )

@@ -42,6 +42,7 @@ FLOORS = {
     "runlist": 5,
     "report": 5,
     "config": 6,
+    "sweeps": 6,
     "build": 7,
     "api": 8,
     "commands": 8,

@@ -23,19 +23,25 @@ def guarded(work: Callable[[], int]) -> int:
     except Exception as error:
         if os.environ.get("METACLI_TRACEBACK") == "1":
             raise
-        stopped = getattr(error, "code", None)  # the trainer's, whose class cannot be named without torch
-        if isinstance(stopped, int):
-            print(f"metacli: {error}", file=sys.stderr)
-            return stopped
-        told = error if isinstance(error, UserError) else _out_of_memory(error)
-        if told is None:
-            from metacli.config.translate import translated
-
-            told = translated(error)
-        if told is None:
+        found = verdict(error)
+        if found is None:
             raise
+        code, told = found
         print(f"metacli: {told}", file=sys.stderr)
-        return 2
+        return code
+
+
+def verdict(error: Exception) -> tuple[int, str] | None:
+    """Exit code and plain lines; None for a bug."""
+    stopped = getattr(error, "code", None)  # the trainer's, whose class cannot be named without torch
+    if isinstance(stopped, int):
+        return stopped, str(error)
+    told = error if isinstance(error, UserError) else _out_of_memory(error)
+    if told is None:
+        from metacli.config.translate import translated
+
+        told = translated(error)
+    return None if told is None else (2, str(told))
 
 
 def _out_of_memory(error: Exception) -> UserError | None:

@@ -109,15 +109,6 @@ def test_a_second_signal_stops_at_once(begin, runs):
     assert not [path for path in run.rglob(".*") if path.name != ".lock"]
 
 
-def test_a_signal_stops_a_whole_sweep(begin, tmp_path):
-    run, process = begin("-m", "seed=0,1,2", lines=2)
-    process.signal(signal.SIGINT)
-    done = process.wait()
-    assert done.code == 130
-    assert "stopped by SIGINT" in done.err
-    assert [path.parent for path in (tmp_path / "runs").rglob("manifest.json")] == [run]
-
-
 def test_a_second_process_may_not_resume_a_run_that_is_worked_on(begin, runs):
     run, _ = begin("trainer.steps=100000", lines=1)
     told = runs("resume", str(run)).message()

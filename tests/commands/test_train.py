@@ -1,4 +1,4 @@
-"""What a run leaves behind, sweeps, other people's options, other working folders, and a terminal."""
+"""What a run leaves behind, other people's options, other working folders, and a terminal."""
 
 import json
 import os
@@ -141,26 +141,6 @@ def test_a_setting_without_effect_is_named_in_the_log(runs, settings, tmp_path):
     assert "optimizer.lr has no effect: nearest_centroid does not train" in log
     assert "paradigm.bn_mode has no effect: backbone pixels has no batch norm" in log
     assert files(run) == FILES - {"metrics.jsonl", "checkpoints/last.pt"}
-
-
-def test_a_sweep_is_a_run_for_every_combination(runs, settings, tmp_path):
-    done = runs("train", *settings, "trainer.steps=2", "-m", "seed=0,1").succeeded()
-    one, other = made(tmp_path)
-    assert [run.parent.name for run in (one, other)] == ["0", "1"]
-    assert one.parent.parent == other.parent.parent
-    assert one.parent.parent.parent == tmp_path / "runs" / "sweeps"
-    assert [yaml.safe_load((run / "config.yaml").read_text())["seed"] for run in (one, other)] == [0, 1]
-    assert {path.parent for path in (tmp_path / "runs").rglob("config.yaml")} == {one, other}
-    assert "job 1/2: seed=0\n" in done.out
-    assert "job 2/2: seed=1\n" in done.out
-
-
-def test_a_job_that_fails_does_not_keep_the_others_from_running(runs, settings, tmp_path):
-    done = runs("train", *settings, "trainer.steps=4", "-m", "optimizer.lr=1e30,0.01")
-    assert "the loss became nan at step" in done.message()
-    failed, good = made(tmp_path)
-    assert not (failed / "report").exists()
-    assert (good / "report" / "report.json").exists()
 
 
 @pytest.mark.parametrize("setting", ["optimizer.lr=1e30", "paradigm.inner.lr=1e30"])

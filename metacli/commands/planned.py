@@ -1,0 +1,177 @@
+"""What the command line of train or sweep asks for: its jobs, composed by Hydra and checked, and their launcher."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from metacli.commands.checked import check_new_run, checked
+from metacli.commands.flags import flags_first
+from metacli.config.compose import base_version, chosen, config_folder, register, values_of
+from metacli.config.schema import Config
+from metacli.errors import UserError, suggest
+
+_ONE_CONFIG = {"-c", "--cfg", "--info"}
+_OPTIONAL = ("joblib", "submitit_local", "submitit_slurm")
+_BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be: its checked config and where it came from."""
+
+    config: Config
+    overrides: Sequence[str]
+    choices: dict[str, str]
+    notes: Sequence[str]
+
+    @property
+    def root(self) -> Path:
+        return Path(self.config.run.root).expanduser()
+
+    @property
+    def parent(self) -> Path:
+        """Where its run goes, unless it is part of a sweep."""
+        return self.root / self.config.run.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """jobs: none where the command line only asks for help or the like · launcher: None for one job after another."""
+
+    jobs: Sequence[Job]
+    sweeps: bool
+    launcher: dict[str, Any] | None
+
+
+def planned(arguments: Sequence[str]) -> Plan:
+    """Compose and check every job. Raises UserError at the first that is not good."""
+    arguments = flags_first(arguments)
+    launchers = [text for text in arguments if is_launcher(text)]
+    _refuse(arguments, launchers)
+    jobs: list[Job] = []
+    launcher: list[dict[str, Any] | None] = []  # one, if it is a sweep
+
+    def take(composed: DictConfig) -> None:
+        jobs.append(_job(composed))
+        if _is_sweep() and not launcher:
+            launcher.append(_launcher(launchers))
+
+    _composed([text for text in arguments if text not in launchers], take)
+    return Plan(jobs, bool(launcher), launcher[0] if launcher else None)
+
+
+def is_launcher(override: str) -> bool:
+    """Whether it chooses or sets the launcher."""
+    return _key(override).startswith(("hydra/launcher", "hydra.launcher"))
+
+
+def chosen_launcher(overrides: Sequence[str]) -> dict[str, Any] | None:
+    """As in Plan. Raises UserError where it is not installed, or has no such setting."""
+    launcher: list[dict[str, Any] | None] = []
+    _composed([], lambda _: launcher.append(_launcher(overrides)))
+    return launcher[0]
+
+
+def _composed(arguments: Sequence[str], take: Callable[[DictConfig], None]) -> None:
+    """Hydra's whole command line, with `take` in place of a job."""
+    register()
+    if _ONE_CONFIG.isdisjoint(text.partition("=")[0] for text in arguments):
+        arguments = [
+            *arguments,
+            "hydra/launcher=basic",
+        ]  # whichever the jobs will have, here they are composed
+    failures: list[Exception] = []
+
+    def keep_failures(composed: DictConfig) -> None:
+        try:
+            take(composed)
+        except Exception as error:
+            failures.append(error)  # kept from Hydra, which would print it in its own way
+
+    with TemporaryDirectory(prefix="metacli-") as scratch, _exceptions_reach_us():
+        # Hydra makes folders for a sweep before anything is known to be good.
+        sys.argv = ["metacli train", *arguments, f'hydra.sweep.dir="{scratch}"']
+        hydra.main(config_path=str(config_folder()), config_name="config", **base_version())(keep_failures)()
+    if failures:
+        raise failures[0]
+
+
+def _refuse(arguments: Sequence[str], launchers: Sequence[str]) -> None:
+    sweeps = not {"-m", "--multirun"}.isdisjoint(arguments)
+    for text in arguments:
+        if _key(text).startswith(("hydra.run.", "hydra.sweep.")):
+            raise UserError(f"{text}: Hydra makes no folders here", "runs go to run.root=DIR run.name=NAME")
+        if sweeps and text.partition("=")[0] in _ONE_CONFIG:
+            raise UserError(f"{text}: shows one config, not those of a sweep", f"metacli train {text} ...")
+    if launchers and not sweeps:
+        raise UserError(f"{launchers[0]}: only a sweep has a launcher", f"metacli sweep {launchers[0]} ...")
+
+
+def _job(composed: DictConfig) -> Job:
+    runtime = HydraConfig.get()
+    overrides = list(runtime.overrides.task)
+    config, notes = checked(values_of(composed), overrides)
+    job = Job(config, overrides, chosen(DictConfig({"hydra": runtime})), notes)
+    check_new_run(config, job.root / "sweeps" if _is_sweep() else job.parent)
+    return job
+
+
+def _is_sweep() -> bool:
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
+def _launcher(asked: Sequence[str]) -> dict[str, Any] | None:
+    """The launcher's node as the first job composes it, with what the command line asked for: an experiment, too,
+    may choose one. None for Hydra's own, which takes one job after another, as we do without it."""
+    runtime = HydraConfig.get()
+    kept = [text for text in runtime.overrides.hydra if _key(text) not in ("hydra.mode", "hydra/launcher")]
+    try:
+        composed = (
+            GlobalHydra.instance()
+            .config_loader()
+            .load_configuration(
+                runtime.job.config_name, [*kept, *runtime.overrides.task, *asked], RunMode.RUN
+            )
+        )
+    except MissingConfigException as error:
+        raise _no_launcher(str(error.missing_cfg_file), error.options or ()) from None
+    node: dict[str, Any] = OmegaConf.to_container(composed.hydra.launcher)  # type: ignore[assignment]
+    return None if node["_target_"] == _BASIC else node
+
+
+def _no_launcher(wanted: str, known: Sequence[str]) -> UserError:
+    option = wanted.removeprefix("hydra/launcher/")
+    if option in _OPTIONAL:
+        return UserError(
+            f"hydra/launcher={option}: not installed", "it is an extra: pip install 'metacli[launchers]'"
+        )
+    return UserError(f"hydra/launcher={option}: no such launcher", suggest(option, {*known, *_OPTIONAL}))
+
+
+def _key(text: str) -> str:
+    return text.lstrip("+~").partition("=")[0]
+
+
+@contextmanager
+def _exceptions_reach_us() -> Iterator[None]:
+    """Hydra prints exceptions and exits, unless this variable is set."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if before is not None:
+            os.environ["HYDRA_FULL_ERROR"] = before

@@ -1,0 +1,1 @@
+"""The folder of a sweep, and the table over its runs."""
