@@ -34,7 +34,15 @@ def number(metric: Mapping[str, Any], plus_minus: str) -> str:
 
 
 def setting(episode: Mapping[str, Any]) -> str:
-    return f"{episode['ways']}-way {episode['shots']}-shot"
+    return (
+        f"{episode['ways']}-way {episode['shots']}-shot" if "ways" in episode else f"{episode['shots']}-shot"
+    )
+
+
+def episodes(episode: Mapping[str, Any]) -> str:
+    per_class = " per class" if "ways" in episode else ""
+    count = f", {episode['count']} episodes" if "count" in episode else ""
+    return f"{setting(episode)}, {episode['queries']} queries{per_class}{count}"
 
 
 def overlap(classes: Any) -> str:

@@ -136,7 +136,7 @@ def test_a_shell_completes_at_tab(shell, tmp_path):
         try:
             os.write(main, f'eval "$(metacli completion {shell})"; echo rea""dy\n'.encode())
             shown(main, "ready")
-            os.write(main, b"echo metacli; metacli comp\tba\t >there\n")
+            os.write(main, b"echo metacli; metacli compl\tba\t >there\n")
             shown(main, "ba")
             until = time.monotonic() + 30
             while not (tmp_path / "there").exists() or not (tmp_path / "there").read_text():
