@@ -1,6 +1,6 @@
 """Lines of JSON with times: one file a run, or one for many runs, which any tool reads.
 
-{"run": "maml-glyphs/20261124-101500-1a2b3c", "time": "...", "kind": "config" | "row" | "final", ...}
+A line is {"run": "maml-glyphs/20261124-101500-1a2b3c", "time": "...", "kind": "config" | "row" | "final", ...}.
 
     metacli train -m seed=0,1,2 tracker=jsonl tracker.jsonl.file=all.jsonl
 """

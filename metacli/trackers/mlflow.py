@@ -1,7 +1,9 @@
-"""MLflow: a database in the run folder, one that runs share, or a server.
+"""MLflow.
 
-metacli train -m seed=0,1,2 tracker=mlflow tracker.mlflow.uri=sqlite:///mlflow.db
-mlflow ui --backend-store-uri sqlite:///mlflow.db
+A run is in a database of its own, in one that runs share, or on a server.
+
+    metacli train -m seed=0,1,2 tracker=mlflow tracker.mlflow.uri=sqlite:///mlflow.db
+    mlflow ui --backend-store-uri sqlite:///mlflow.db
 """
 
 import os
@@ -17,7 +19,7 @@ TAG = "metacli_run"  # by which a run is found when it goes on
 SQLITE = "sqlite:///"
 DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # to its makers
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # what it raises is said in a line
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # else a server that is away holds a run up for minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }

@@ -1,7 +1,9 @@
-"""TensorBoard event files: curves, the report's plots, and settings beside final metrics under HPARAMS.
+"""TensorBoard event files.
 
-metacli train tracker=tensorboard
-tensorboard --logdir runs
+They hold curves, the report's plots, and settings beside final metrics, which HPARAMS shows.
+
+    metacli train tracker=tensorboard
+    tensorboard --logdir runs
 """
 
 import os

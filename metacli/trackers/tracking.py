@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from textwrap import shorten
 from types import TracebackType
 from typing import Any, Self
 
@@ -59,11 +60,16 @@ class Tracking:
                 yield
         except Exception as error:
             self.held.pop(name, None)
-            kind, words = type(error).__name__, str(error).strip()
-            what = f"{kind}: {words.splitlines()[0]}" if words else kind
-            self.say(f"tracker {name} failed and is left out from now on: {what}")
+            self.say(f"tracker {name} failed and is left out from now on: {_in_a_line(error)}")
             with suppress(Exception):
                 self.trackers[name].close(finished=False)
+
+
+def _in_a_line(error: BaseException) -> str:
+    """What lies behind it: libraries wrap a full disk or a server that is away into pages of their own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return shorten(f"{type(error).__name__}: {error}", 160, placeholder=" ...").removesuffix(":")
 
 
 def final_metrics(report: Mapping[str, Any]) -> dict[str, float]:

@@ -1,13 +1,16 @@
-"""Weights & Biases. Offline, a run is a folder that `wandb sync` can send later; online, it is sent as it goes on.
+"""Weights & Biases.
 
-metacli train tracker=wandb tracker.wandb.project=shapes
-wandb sync runs/maml-glyphs/*/wandb/offline-run-*
+Offline, a run is a folder that `wandb sync` can send later; online, it is sent as it goes on.
+
+    metacli train tracker=wandb tracker.wandb.project=shapes
+    wandb sync runs/maml-glyphs/*/wandb/offline-run-*
 """
 
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from metacli.trackers.tracker import Row, TrackedRun, numbers
 
@@ -18,7 +21,13 @@ class WandB:
     where: str
 
     def __init__(
-        self, *, mode: str, project: str, entity: str | None, group: str | None, tags: Sequence[str]
+        self,
+        *,
+        mode: Literal["offline", "online"],
+        project: str,
+        entity: str | None,
+        group: str | None,
+        tags: Sequence[str],
     ) -> None:
         self.mode = mode
         self.project = project
@@ -28,6 +37,7 @@ class WandB:
 
     def start(self, run: TrackedRun, step: int) -> int:
         os.environ["WANDB_ERROR_REPORTING"] = "false"  # to its makers, even while offline
+        os.environ.setdefault("WANDB_SILENT", "true")  # the settings below come too late for its login
         import wandb
 
         online = self.mode == "online"
@@ -43,7 +53,7 @@ class WandB:
             name=run.name,
             resume="allow" if online else None,
             dir=run.folder,
-            config=run.config,
+            config=dict(run.config),
             settings=wandb.Settings(
                 silent=True,
                 console="off",
@@ -53,7 +63,7 @@ class WandB:
             ),
         )
         self.step = step
-        self.where = self.run.url if online else str(run.folder / "wandb")
+        self.where = str(self.run.url) if online else str(run.folder / "wandb")
         return self.run.step - 1 if online else 0
 
     def log(self, row: Row) -> None:
@@ -65,8 +75,8 @@ class WandB:
 
         pictures = {path.stem: wandb.Image(str(path)) for path in sorted(report.glob("*.png"))}
         pages = {path.stem: wandb.Html(path.read_text(encoding="utf-8")) for path in report.glob("*.html")}
-        self.run.log(pictures | pages, step=self.step)
-        self.run.summary.update(metrics)
+        self.run.log(pictures | pages, step=max(self.step, self.run.step))  # the server takes no earlier one
+        self.run.summary.update(dict(metrics))
 
     def close(self, *, finished: bool) -> None:
         self.run.finish(exit_code=0 if finished else 1)

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 import metacli
 from metacli.rundir import RunFolder
 
+ROOT = Path(metacli.__file__).parents[1]
 TENSORBOARD = pytest.mark.skipif(find_spec("tensorboard") is None, reason='needs "metacli[tensorboard]"')
 
 
@@ -122,79 +125,41 @@ def test_mistakes_are_named_before_anything_is_made(overrides, said, checks, tmp
     assert list(tmp_path.iterdir()) == []
 
 
-PLUGIN = '''
-"""A tracker that writes on a postcard."""
-
-from pathlib import Path
-
-from metacli.config.registry import Component
-from metacli.config.schema import Node
-
-
-class Settings(Node):
-    word: str
-
-
-class Postcard:
-    def __init__(self, *, word):
-        self.word = word
-
-    def start(self, run, step):
-        self.where = str(run.folder / "postcard")
-        self.lines = [self.word]
-        return 0
-
-    def log(self, row):
-        self.lines.append(str(row["step"]))
-
-    def finish(self, metrics, report):
-        self.lines += sorted(metrics)
-
-    def close(self, *, finished):
-        Path(self.where).write_text("\\n".join(self.lines))
-
-
-component = Component("postcard:Postcard", Settings)
-configs = Path(__file__).parent / "postcard_configs"
-'''
-
-
-def test_a_tracker_of_another_package_is_an_entry_point(settings, tmp_path):
-    site, here = tmp_path / "site", tmp_path / "here"
-    for path, text in {
-        "postcard.py": PLUGIN,
-        "postcard_configs/tracker/postcard.yaml": "# By mail.\npostcard:\n  word: hello\n",
-        "postcard-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: postcard\nVersion: 1.0\n",
-        "postcard-1.0.dist-info/entry_points.txt": (
-            "[metacli]\ntracker.postcard = postcard:component\n"
-            "[metacli.configs]\npostcard = postcard:configs\n"
-        ),
-    }.items():
-        (site / path).parent.mkdir(parents=True, exist_ok=True)
-        (site / path).write_text(text)
-    here.mkdir()
-
-    def metacli_says(*arguments: str) -> str:
-        search = f"{site}{os.pathsep}{Path(metacli.__file__).parents[1]}"
-        done = subprocess.run(
-            [sys.executable, "-m", "metacli.cli", *arguments],
-            cwd=here,
-            env=os.environ | {"PYTHONPATH": search, "METACLI_CACHE": str(tmp_path / "cache")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout
-
-    assert "  postcard                By mail.\n" in metacli_says("list", "tracker")
-    metacli_says(
-        "train",
-        *settings,
-        "trainer.steps=8",
-        "tracker=[jsonl,postcard]",
-        "tracker.postcard.word=hi",
+@pytest.fixture
+def postcards(tmp_path) -> Path:
+    """The package of docs/trackers.md as pip would install it."""
+    page = (ROOT / "docs" / "trackers.md").read_text(encoding="utf-8")
+    files = dict(re.findall(r"^```\w+\n# (\S+)\n(.*?)^```$", page, re.M | re.S))
+    groups = tomllib.loads(files.pop("pyproject.toml"))["project"]["entry-points"]
+    files["postcard-1.0.dist-info/METADATA"] = "Metadata-Version: 2.1\nName: postcard\nVersion: 1.0\n"
+    files["postcard-1.0.dist-info/entry_points.txt"] = "".join(
+        f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in entries.items())
+        for group, entries in groups.items()
     )
-    lines = (new_run(here) / "postcard").read_text().splitlines()
-    assert lines[:3] == ["hi", "7", "8"]
-    assert "test_accuracy" in lines
+    for path, text in files.items():
+        (tmp_path / "site" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "site" / path).write_text(text, encoding="utf-8")
+    return tmp_path / "site"
+
+
+def test_the_tracker_of_another_package_that_the_docs_show_works(postcards, settings, tmp_path):
+    environment = os.environ | {
+        "PYTHONPATH": f"{postcards}{os.pathsep}{ROOT}",
+        "METACLI_CACHE": str(tmp_path / "cache"),
+    }
+    (tmp_path / "here").mkdir()
+    overrides = [*settings, "trainer.steps=8", "tracker=[jsonl,postcard]", "tracker.postcard.greeting=Hi"]
+    done = subprocess.run(
+        [sys.executable, "-m", "metacli.cli", "train", *overrides],
+        cwd=tmp_path / "here",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    run = new_run(tmp_path / "here")
+    assert f"tracker postcard: {run.relative_to(tmp_path / 'here')}/postcard.txt" in done.stdout
+    lines = (run / "postcard.txt").read_text().splitlines()
+    assert lines[0] == f"Hi from maml-imagefolder/{run.name}"
+    assert [line.partition(":")[0] for line in lines[1:4]] == ["step 7", "step 8", "test_accuracy"]

@@ -108,6 +108,20 @@ def test_an_error_without_words_is_named_by_its_kind(run):
     assert said[-1] == "tracker odd failed and is left out from now on: KeyError"
 
 
+def test_what_lies_behind_an_error_is_said_in_a_line(run):
+    class Wrapped(Notebook):
+        def log(self, row):
+            try:
+                raise OSError(28, "No space left on device")
+            except OSError as error:
+                raise RuntimeError("(raised as a result of a flush)\nINSERT " + 99 * "? ") from error
+
+    said = []
+    with Tracking({"wrapped": Wrapped()}, said.append) as tracking:
+        tracking.start(run, ROWS)
+    assert said[-1].endswith("from now on: OSError: [Errno 28] No space left on device")
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_a_run_that_fails_closes_its_trackers_as_not_finished(error, run):
     tracker = Notebook()
