@@ -55,7 +55,7 @@ def _warnings(found: Comparable) -> Iterator[Note]:
         elif ranking.standing == SEEN or (len(found.rankings) > 1 and ranking.standing != "inductive"):
             begin = "NOT RANKED with the others" if len(found.rankings) > 1 else "NOT UNSEEN"
             yield _unequal(begin, ranking.standing, ranking.rows, found)
-    overlapping = [row for row in found.rows if row.first.report["protocol"]["class_overlap"]]
+    overlapping = [row for row in found.rows if row.first.report["protocol"].get("class_overlap")]
     if overlapping:
         yield Note(
             f"NOT UNSEEN: {_named(overlapping)}: some classes stand in more than one split.", loud=True
