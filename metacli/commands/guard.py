@@ -33,9 +33,11 @@ def guarded(work: Callable[[], int]) -> int:
 
 def verdict(error: Exception) -> tuple[int, str] | None:
     """Exit code and plain lines; None for a bug."""
-    stopped = getattr(error, "code", None)  # the trainer's, whose class cannot be named without torch
-    if isinstance(stopped, int):
-        return stopped, str(error)
+    trainer = sys.modules.get(
+        "metacli.trainer"
+    )  # if it raised anything it is there; to import it takes torch
+    if trainer and isinstance(error, trainer.Interrupted):
+        return error.code, str(error)
     told = error if isinstance(error, UserError) else _out_of_memory(error)
     if told is None:
         from metacli.config.translate import translated

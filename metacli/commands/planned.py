@@ -1,15 +1,10 @@
 """What the command line of train or sweep asks for: its jobs, composed by Hydra and checked, and their launcher."""
 
-import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import MissingConfigException
@@ -17,12 +12,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from metacli.commands.checked import check_new_run, checked
+from metacli.commands.composing import ONE_CONFIG, compose_each
 from metacli.commands.flags import flags_first
-from metacli.config.compose import base_version, chosen, config_folder, register, values_of
+from metacli.config.compose import chosen, values_of
 from metacli.config.schema import Config
 from metacli.errors import UserError, suggest
 
-_ONE_CONFIG = {"-c", "--cfg", "--info"}
 _OPTIONAL = ("joblib", "submitit_local", "submitit_slurm")
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
@@ -68,7 +63,7 @@ def planned(arguments: Sequence[str]) -> Plan:
         if _is_sweep() and not launcher:
             launcher.append(_launcher(launchers))
 
-    _composed([text for text in arguments if text not in launchers], take)
+    compose_each([text for text in arguments if text not in launchers], take)
     return Plan(jobs, bool(launcher), launcher[0] if launcher else None)
 
 
@@ -80,32 +75,8 @@ def is_launcher(override: str) -> bool:
 def chosen_launcher(overrides: Sequence[str]) -> dict[str, Any] | None:
     """As in Plan. Raises UserError where it is not installed, or has no such setting."""
     launcher: list[dict[str, Any] | None] = []
-    _composed([], lambda _: launcher.append(_launcher(overrides)))
+    compose_each([], lambda _: launcher.append(_launcher(overrides)))
     return launcher[0]
-
-
-def _composed(arguments: Sequence[str], take: Callable[[DictConfig], None]) -> None:
-    """Hydra's whole command line, with `take` in place of a job."""
-    register()
-    if _ONE_CONFIG.isdisjoint(text.partition("=")[0] for text in arguments):
-        arguments = [
-            *arguments,
-            "hydra/launcher=basic",
-        ]  # whichever the jobs will have, here they are composed
-    failures: list[Exception] = []
-
-    def keep_failures(composed: DictConfig) -> None:
-        try:
-            take(composed)
-        except Exception as error:
-            failures.append(error)  # kept from Hydra, which would print it in its own way
-
-    with TemporaryDirectory(prefix="metacli-") as scratch, _exceptions_reach_us():
-        # Hydra makes folders for a sweep before anything is known to be good.
-        sys.argv = ["metacli train", *arguments, f'hydra.sweep.dir="{scratch}"']
-        hydra.main(config_path=str(config_folder()), config_name="config", **base_version())(keep_failures)()
-    if failures:
-        raise failures[0]
 
 
 def _refuse(arguments: Sequence[str], launchers: Sequence[str]) -> None:
@@ -113,7 +84,7 @@ def _refuse(arguments: Sequence[str], launchers: Sequence[str]) -> None:
     for text in arguments:
         if _key(text).startswith(("hydra.run.", "hydra.sweep.")):
             raise UserError(f"{text}: Hydra makes no folders here", "runs go to run.root=DIR run.name=NAME")
-        if sweeps and text.partition("=")[0] in _ONE_CONFIG:
+        if sweeps and text.partition("=")[0] in ONE_CONFIG:
             raise UserError(f"{text}: shows one config, not those of a sweep", f"metacli train {text} ...")
     if launchers and not sweeps:
         raise UserError(f"{launchers[0]}: only a sweep has a launcher", f"metacli sweep {launchers[0]} ...")
@@ -135,16 +106,11 @@ def _is_sweep() -> bool:
 def _launcher(asked: Sequence[str]) -> dict[str, Any] | None:
     """The launcher's node as the first job composes it, with what the command line asked for: an experiment, too,
     may choose one. None for Hydra's own, which takes one job after another, as we do without it."""
-    runtime = HydraConfig.get()
+    runtime, loader = HydraConfig.get(), GlobalHydra.instance().config_loader()
     kept = [text for text in runtime.overrides.hydra if _key(text) not in ("hydra.mode", "hydra/launcher")]
     try:
-        composed = (
-            GlobalHydra.instance()
-            .config_loader()
-            .load_configuration(
-                runtime.job.config_name, [*kept, *runtime.overrides.task, *asked], RunMode.RUN
-            )
-        )
+        overrides = [*kept, *runtime.overrides.task, *asked]
+        composed = loader.load_configuration(runtime.job.config_name, overrides, RunMode.RUN)
     except MissingConfigException as error:
         raise _no_launcher(str(error.missing_cfg_file), error.options or ()) from None
     node: dict[str, Any] = OmegaConf.to_container(composed.hydra.launcher)  # type: ignore[assignment]
@@ -162,16 +128,3 @@ def _no_launcher(wanted: str, known: Sequence[str]) -> UserError:
 
 def _key(text: str) -> str:
     return text.lstrip("+~").partition("=")[0]
-
-
-@contextmanager
-def _exceptions_reach_us() -> Iterator[None]:
-    """Hydra prints exceptions and exits, unless this variable is set."""
-    before = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop("HYDRA_FULL_ERROR")
-        if before is not None:
-            os.environ["HYDRA_FULL_ERROR"] = before
