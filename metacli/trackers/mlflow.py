@@ -6,10 +6,11 @@ A run is in a database of its own, in one that runs share, or on a server.
     mlflow ui --backend-store-uri sqlite:///mlflow.db
 """
 
+import fcntl
 import os
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ SQLITE = "sqlite:///"
 DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # to its makers
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # what it raises is said in a line
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # else a server that is away holds a run up for minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
@@ -41,9 +43,8 @@ class MLflow:
         from mlflow.tracking import MlflowClient
 
         uri = self.where = self.uri or f"{SQLITE}{run.folder}/mlflow/mlflow.db"
-        if uri.startswith(SQLITE):
-            Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
-        self.client = MlflowClient(tracking_uri=uri)
+        with _alone(Path(uri.removeprefix(SQLITE))) if uri.startswith(SQLITE) else nullcontext():
+            self.client = MlflowClient(tracking_uri=uri)
         self.step = step
         experiment = self._experiment(uri)
         found = self.client.search_runs([experiment], f"tags.{TAG} = '{run.name}'")
@@ -87,3 +88,12 @@ class MLflow:
         keys = self.client.get_run(self.id).data.metrics
         points = [point.step for key in keys for point in self.client.get_metric_history(self.id, key)]
         return max(points, default=0)
+
+
+@contextmanager
+def _alone(database: Path) -> Iterator[None]:
+    """One process at a time: MLflow makes the tables of a new database without looking who else does."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with database.with_name(f"{database.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
