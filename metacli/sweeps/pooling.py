@@ -31,6 +31,7 @@ class Row:
     missing: int
     episodes: int
     episode_hash: str
+    bn_mode: str
 
 
 def rows(jobs: Sequence[JobFolder]) -> list[Row]:
@@ -84,7 +85,7 @@ def _rows(jobs: Sequence[JobFolder]) -> Iterable[Row]:
             answered.append((job.config["seed"], report))
     missing = len(jobs) - sum(map(len, finished.values()))
     if not finished:
-        yield Row(name, "", "", Pooled(None, None, None), (), missing, 0, "")
+        yield Row(name, "", "", Pooled(None, None, None), (), missing, 0, "", "")
     for episode_hash, reports in finished.items():
         metrics = [report["metrics"][report["primary"]] for _, report in reports]
         yield Row(
@@ -96,6 +97,7 @@ def _rows(jobs: Sequence[JobFolder]) -> Iterable[Row]:
             missing=missing,
             episodes=metrics[0]["n"],
             episode_hash=episode_hash,
+            bn_mode=reports[0][1]["protocol"]["bn_mode"],
         )
 
 

@@ -16,10 +16,10 @@ from metacli.sweeps.job import JobFolder
 from metacli.sweeps.pooling import Row, rows
 
 LINE = 80
-HEADINGS = ("configuration", "metric", "mean ± 95 % CI", "spread", "seeds")
+HEADINGS = ("configuration", "metric", "mean ± 95 % CI", "spread", "bn mode", "seeds")
 CSV_HEADINGS = (
     *("configuration", "metric", "unit", "mean", "ci95", "spread"),
-    *("seeds", "missing", "episodes", "episode_hash"),
+    *("seeds", "missing", "episodes", "episode_hash", "bn_mode"),
 )
 
 
@@ -38,13 +38,14 @@ def write_table(sweep: SweepFolder) -> str:
 def _cells(row: Row) -> tuple[str, ...]:
     seeds = ", ".join([*map(str, row.seeds), *([f"{row.missing} missing"] if row.missing else [])])
     if not row.seeds:
-        return (row.configuration, "-", "-", "-", seeds)
+        return (row.configuration, "-", "-", "-", "-", seeds)
     mean, ci95, spread = row.pooled.mean, row.pooled.ci95, row.pooled.spread
     return (
         row.configuration,
         METRICS[row.metric].words,
         shown(row.metric, mean, ci95),
         "-" if spread is None else shown(row.metric, spread, None),
+        row.bn_mode,
         seeds,
     )
 
@@ -53,15 +54,15 @@ def _aligned(cells: Sequence[tuple[str, ...]]) -> list[str]:
     """Plain lines of at most 80 columns: the first column and the last are wrapped."""
     table = [HEADINGS, *cells]
     widths = [max(columns(row[place]) for row in table) for place in range(len(HEADINGS))]
-    room = LINE - sum(widths[1:4]) - 2 * (len(HEADINGS) - 1)
-    widths[4] = min(widths[4], max(room - widths[0], room // 3))
-    widths[0] = min(widths[0], room - widths[4])
+    room = LINE - sum(widths[1:-1]) - 2 * (len(HEADINGS) - 1)
+    widths[-1] = min(widths[-1], max(room - widths[0], room // 3))
+    widths[0] = min(widths[0], room - widths[-1])
     lines = []
     for row in table:
-        ends = [textwrap.wrap(row[place], widths[place]) for place in (0, 4)]
+        ends = [textwrap.wrap(row[place], widths[place]) for place in (0, -1)]
         for line in range(max(map(len, ends))):
             left, right = (part[line] if line < len(part) else "" for part in ends)
-            middle = row[1:4] if line == 0 else ("", "", "")
+            middle = row[1:-1] if line == 0 else [""] * len(row[1:-1])
             parts = zip((left, *middle, right), widths, strict=True)
             lines.append("  ".join(text + " " * (width - columns(text)) for text, width in parts).rstrip())
     return lines
@@ -74,8 +75,11 @@ def _notes(found: Sequence[Row]) -> list[str]:
             "CI: for other seeds and other test episodes (one seed: other episodes only).",
             "spread: standard deviation over the seeds.",
         ]
-    if len({row.episode_hash for row in found if row.seeds}) > 1:
-        notes += ["Not all rows were tested on the same episodes; those that were not do not compare."]
+    done = [row for row in found if row.seeds]
+    if len({row.episode_hash for row in done}) > 1:
+        notes.append("Not all rows were tested on the same episodes: those that were not do not compare.")
+    if len({row.bn_mode for row in done}) > 1:
+        notes.append("Not all rows have the same bn mode, which may be worth points by itself.")
     return notes
 
 
@@ -124,6 +128,7 @@ def _csv(found: Sequence[Row]) -> str:
                 row.missing,
                 row.episodes,
                 row.episode_hash,
+                row.bn_mode,
             )
         )
     return text.getvalue()

