@@ -17,7 +17,7 @@ BITS = ["metrics.jsonl", "checkpoints/best.safetensors", "report/predictions.csv
 
 @pytest.fixture
 def begin(forks, settings, tmp_path):
-    """Start a run, and return it with its process once its history has some lines."""
+    """Start a run, and return it with its process once its history has some lines, or it begins with the first step."""
     processes = []
 
     def start(*overrides: str, lines: int):
@@ -25,6 +25,9 @@ def begin(forks, settings, tmp_path):
         processes.append(process)
         while True:
             assert process.poll() is None, process.wait()
+            begun = list((tmp_path / "runs").rglob("last.pt"))
+            if begun and not lines:
+                return begun[0].parent.parent, process
             histories = list((tmp_path / "runs").rglob("metrics.jsonl"))
             if histories and histories[0].read_text().count("\n") >= lines:
                 return histories[0].parent, process

@@ -235,7 +235,7 @@ def test_unreadable_images_are_skipped_and_counted_where_that_is_asked_for(runs,
 
 
 def test_more_memory_than_there_is_ends_in_plain_lines(runs, settings):
-    told = runs("train", *settings, "backbone.width=1000000000").message()
+    told = runs("train", *settings, "backbone.width=1000000000000").message()
     assert told.startswith("metacli: out of memory: ")
 
 
