@@ -38,10 +38,10 @@ class Tracking:
 
     def finish(self, report: Path) -> None:
         """report: the folder of the finished report."""
-        metrics = final_metrics(json.loads((report / "report.json").read_text(encoding="utf-8")))
         for name in list(self.held):
             with self._left_out_if_it_fails(name):
-                self.trackers[name].finish(metrics, report)
+                summary = json.loads((report / "report.json").read_text(encoding="utf-8"))
+                self.trackers[name].finish(final_metrics(summary), report)
 
     def __enter__(self) -> Self:
         return self
