@@ -1,4 +1,7 @@
-"""The typed shape of every config group. Values live in configs/*.yaml; here stand types, bounds and choices."""
+"""The typed shape of every config group. Values live in configs/*.yaml; here stand types, bounds and choices.
+
+A key that came after runs were saved without it has a default here: what those runs did.
+"""
 
 import os
 from typing import Annotated, Any, Literal
@@ -96,9 +99,9 @@ class Omniglot(Named):
 
 
 class Augment(Node):
-    flip: bool
-    crop: Natural
-    colour: Annotated[float, Field(ge=0, lt=1), Number]
+    flip: bool = False
+    crop: Natural = 0
+    colour: Annotated[float, Field(ge=0, lt=1), Number] = 0.0
 
 
 class ImageFolder(Named):
@@ -111,7 +114,7 @@ class ImageFolder(Named):
     split_seed: Natural
     min_images: Count
     on_error: OnError
-    augment: Augment
+    augment: Augment = Augment()
 
     @model_validator(mode="after")
     def _crop_leaves_something(self) -> "ImageFolder":

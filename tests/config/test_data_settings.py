@@ -19,6 +19,12 @@ def test_rotations_of_earlier_runs_are_understood(then, now, composed):
     assert validate(values).dataset.rotations == now
 
 
+def test_a_run_from_before_augmentation_is_understood_as_it_ran(composed):
+    values = composed("dataset=imagefolder")
+    del values["dataset"]["augment"]
+    assert validate(values).dataset.augment.model_dump() == {"flip": False, "crop": 0, "colour": 0.0}
+
+
 def test_an_unknown_kind_of_rotation_is_refused(composed):
     values = composed("dataset=omniglot")
     values["dataset"]["rotations"] = "batch"
