@@ -13,7 +13,7 @@ import yaml
 
 from metacli import build, provenance
 from metacli.checkpoint import load_weights, save_weights
-from metacli.config.compatibility import batch_norm_mode
+from metacli.config.compatibility import batch_norm_mode, derivative_order
 from metacli.config.construct import construct_several
 from metacli.config.registry import component
 from metacli.config.schema import Config
@@ -23,6 +23,7 @@ from metacli.data.table import SPLITS
 from metacli.errors import UserError
 from metacli.evaluator import Evaluation, evaluate
 from metacli.learner import Learner
+from metacli.metrics import HEADLINE, METRICS, shown
 from metacli.report.results import summarise
 from metacli.report.write import write_report
 from metacli.rundir import RunFolder, create, open_run
@@ -197,9 +198,10 @@ def _fit(
         console.say(f"resumed after step {trainer.progress.step}")
     tracking.start(tracked, trainer.progress.history)
     progress = trainer.fit()
+    best = shown(trainer.plan.metric, progress.best, None)
     console.say(
         f"trained {progress.step} steps in {progress.seconds:.0f} s; best on validation: "
-        f"{100 * progress.best_accuracy:.2f} % at step {progress.best_step}"
+        f"{best} at step {progress.best_step}"
     )
     load_into(experiment.learner, run.best)
     return progress
@@ -209,8 +211,13 @@ def _trainer(experiment: Experiment, run: RunFolder, console: Console, tracking:
     config, source = experiment.config, experiment.data.sources["train"]
     sampler = source.sampler(build.episode_shape(config.episode.train))
     quiet = Console(live=False)
-    optimizer = config.optimizer
-    plan = Plan(**config.trainer.model_dump(), lr=optimizer.lr, schedule=optimizer.schedule, seed=config.seed)
+    plan = Plan(
+        **config.trainer.model_dump(),
+        lr=config.optimizer.lr,
+        schedule=config.optimizer.schedule,
+        seed=config.seed,
+        metric=_headline(experiment),
+    )
     return Trainer(
         learner=experiment.learner,
         optimizer=build.build_optimizer(config, experiment.learner),
@@ -219,7 +226,7 @@ def _trainer(experiment: Experiment, run: RunFolder, console: Console, tracking:
             config.device.workers,
             plan.steps,
         ),
-        validate=lambda: experiment.evaluate("val", quiet).results.accuracy,
+        validate=lambda: experiment.evaluate("val", quiet).results.values()[plan.metric],
         plan=plan,
         run=run,
         console=console,
@@ -239,7 +246,7 @@ def _report(
     history: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Read the asked split once and write what came out. weights: whose they are · command: what repeats this."""
-    config, table = experiment.config, experiment.data.table
+    config = experiment.config
     evaluation = experiment.evaluate(config.report.split, console)
     facts = {
         "paradigm": config.paradigm.name,
@@ -263,35 +270,35 @@ def _report(
         result_hash=evaluation.result_hash, episode_hash=evaluation.episode_hash, headline=headline
     )
     config_text = yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True)
-    picture = evaluation.picture(table)
-    write_report(run.report, evaluation.results, summary, history, picture, config_text, command)
-    accuracy = summary["metrics"]["accuracy"]
-    console.say(
-        f"{config.report.split} accuracy {100 * accuracy['mean']:.2f} ± {100 * accuracy['ci95']:.2f} % "
-        f"over {accuracy['n']} episodes"
-    )
+    write_report(run.report, evaluation.results, summary, history, config_text, command)
+    measured = shown(primary, headline["mean"], headline["ci95"])
+    console.say(f"{config.report.split} {METRICS[primary].words} {measured} over {headline['n']} episodes")
     console.say(f"report {run.report / 'report.html'}")
 
 
 def _protocol(experiment: Experiment, episode_hash: str) -> dict[str, Any]:
-    config, splits = experiment.config, experiment.data.table.splits
-    together = [int(c) for ids in splits.values() for c in ids]
+    config, table = experiment.config, experiment.data.table
+    unread = set() if table.kind == "classify" else {"ways"}
     return {
         "bn_mode": batch_norm_mode(config),
-        "order": getattr(config.paradigm, "order", "none"),
-        "episode": config.episode.model_dump(),
+        "order": derivative_order(config),
+        "episode": config.episode.model_dump(exclude=dict.fromkeys(("train", "val", "test"), unread)),
         "episode_hash": episode_hash,
-        "selection": _selection(config),
-        "class_overlap": len(together) - len(set(together)),
+        "selection": _selection(experiment),
+        "class_overlap": table.class_overlap,
         "split": config.report.split,
     }
 
 
-def _selection(config: Config) -> str:
-    if not _trains(config):
+def _selection(experiment: Experiment) -> str:
+    if not _trains(experiment.config):
         return "none: nothing is trained"
-    on_these = ", on these very episodes: optimistic" if config.report.split == "val" else ""
-    return f"best validation accuracy{on_these}"
+    on_these = ", on these very episodes: optimistic" if experiment.config.report.split == "val" else ""
+    return f"best validation {METRICS[_headline(experiment)].words}{on_these}"
+
+
+def _headline(experiment: Experiment) -> str:
+    return HEADLINE[experiment.learner.spec.kind]
 
 
 def _manifest(experiment: Experiment) -> dict[str, Any]:
@@ -307,8 +314,7 @@ def _manifest(experiment: Experiment) -> dict[str, Any]:
         "data": {
             "fingerprint": table.fingerprint,
             "splits": table.split_fingerprint,
-            "images": len(table.images),
-            "classes": {split: len(ids) for split, ids in table.splits.items()},
+            **table.counts,
         },
     }
 

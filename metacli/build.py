@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.optim import Optimizer
 
 from metacli.config.construct import construct
+from metacli.config.registry import component, load
 from metacli.config.schema import Config, Shape
-from metacli.data.images import ImageSource
 from metacli.data.sampler import EpisodeShape
-from metacli.data.table import Table
 from metacli.episode import TaskSpec
 from metacli.learner import Learner
 from metacli.runtime import seeded
@@ -18,31 +18,22 @@ from metacli.runtime import seeded
 
 @dataclass(frozen=True)
 class Data:
-    """One table and its splits, which share the image tensor."""
+    """What a data set built, and the sources of episodes that its splits are."""
 
-    table: Table
-    sources: Mapping[str, ImageSource]
+    table: Any
+    sources: Mapping[str, Any]
 
 
 def build_data(config: Config, device: torch.device) -> Data:
     table = construct("dataset", config.dataset).build()
-    images = torch.from_numpy(table.images).to(device)
-    return Data(
-        table,
-        {
-            split: ImageSource(table=table, split=split, device=device, images=images)
-            for split in table.splits
-        },
-    )
+    return Data(table, load(component("dataset", config.dataset.name).sources)(table, device))
 
 
-def build_learner(config: Config, table: Table, device: torch.device) -> Learner:
+def build_learner(config: Config, table: Any, device: torch.device) -> Learner:
     """Initial weights depend on the seed alone."""
-    height, width, channels = table.images.shape[1:]
-    shape = (channels, height, width)
-    spec = TaskSpec(kind="classify", shape=shape, ways=config.episode.train.ways)
+    spec = TaskSpec(kind=table.kind, shape=table.shape, outputs=table.outputs(config.episode.train.ways))
     with seeded(config.seed, "weights"):
-        backbone = construct("backbone", config.backbone, shape=shape)
+        backbone = construct("backbone", config.backbone, shape=table.shape)
         learner = construct(
             "paradigm", config.paradigm, spec=spec, backbone=backbone, features=backbone.features
         )

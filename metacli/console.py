@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from metacli.metrics import shown, validation_metric
+
 
 class Display(Protocol):
     def update(self, step: int, row: Mapping[str, Any], tasks: int) -> None: ...
@@ -115,6 +117,7 @@ class _Pace:
 
 
 def _validation(row: Mapping[str, Any]) -> str:
-    if "val_accuracy" not in row:
+    if "val_ci95" not in row:
         return ""
-    return f"val {100 * row['val_accuracy']:.2f} ± {100 * row['val_ci95']:.2f} %"
+    metric = validation_metric(row)
+    return f"val {shown(metric, row[f'val_{metric}'], row['val_ci95'])}"

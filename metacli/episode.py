@@ -18,19 +18,24 @@ Kind = Literal["classify", "tag", "regress", "rate"]
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """What a learner is built for. `shape`: of one item, [C, H, W]; `ways`: classes of a training episode."""
+    """What a learner is built for.
+
+    shape: of one item, [C, H, W] or [D] · outputs: K of its predictors, the ways of a training episode where kind
+    is "classify", the numbers to predict where it is "regress".
+    """
 
     kind: Kind
     shape: tuple[int, ...]
-    ways: int
+    outputs: int
 
 
 @dataclass(frozen=True)
 class Examples:
     """Labelled items of T tasks.
 
-    labels [T, N] class ids of the episode, −1 = none of them · mask [T, N] which labels count ·
-    rows [T, N] row in the source, −1 = padding · classes [T, W] local label -> class of the data set.
+    labels [T, N] class ids of the episode, −1 = none of them; [T, N, K] numbers where the task is to predict those ·
+    mask [T, N] which labels count · rows [T, N] row in the source, −1 = padding or made up ·
+    classes [T, W] local label -> class of the data set; W = 0 where there are no classes.
     """
 
     inputs: Inputs

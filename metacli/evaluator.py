@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,85 +13,61 @@ from metacli.episode import Episode
 from metacli.files import digest
 from metacli.learner import Learner
 from metacli.objectives import decode, objective
-from metacli.report.results import Results, SupportPicture
+from metacli.report.classification import ClassificationResults, SupportPicture
+from metacli.report.regression import RegressionResults
+from metacli.report.results import Results
+
+PICTURED = 30  # queries of the episode that a report shows
+Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`result_hash` covers every output, `episode_hash` which items were asked.
-
-    support_rows, support_labels [E, S]: rows of the table, class ids of the data set.
-    """
+    """`result_hash` covers every output, `episode_hash` which items were asked."""
 
     results: Results
-    support_rows: np.ndarray
-    support_labels: np.ndarray
     result_hash: str
     episode_hash: str
-
-    def picture(self, table: Table, queries: int = 30) -> SupportPicture:
-        """The first episode, with at most `queries` of its queries, spread over the classes."""
-        results = self.results
-        asked = np.linspace(0, results.rows.shape[1] - 1, min(queries, results.rows.shape[1])).astype(int)
-
-        def names(ids: np.ndarray) -> list[str]:
-            return [table.classes[i] for i in ids]
-
-        return SupportPicture(
-            support=table.images[self.support_rows[0]],
-            support_names=names(self.support_labels[0]),
-            query=table.images[results.rows[0, asked]],
-            true_names=names(results.truth[0, asked]),
-            predicted_names=names(results.predicted[0, asked]),
-        )
 
 
 def evaluate(
     learner: Learner,
     episodes: Iterable[Episode],
-    table: Table,
+    table: Any,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
-    """`progress` is called with the number of episodes done. The learner's mode is as before afterwards."""
+    """table: what the data set built · progress: called with the number of episodes done.
+
+    The learner's mode is as before afterwards.
+    """
+    outcome, asked, results = _KINDS[learner.spec.kind]
     was_training = learner.training
     learner.eval()
     parts: list[dict[str, Tensor]] = []
     done = 0
     with torch.no_grad():
         for episode in episodes:
-            parts.append({name: tensor.cpu() for name, tensor in _outcome(learner, episode).items()})
+            outputs = learner.adapt(episode.support)(episode.query.inputs)
+            parts.append({name: kept.cpu() for name, kept in outcome(outputs, episode).items()})
             done += len(episode)
             progress(done)
     learner.train(was_training)
     whole = {name: torch.cat([part[name] for part in parts]).contiguous().numpy() for name in parts[0]}
-    asked = [whole[name].data for name in ("support_rows", "support_labels", "rows", "truth")]
-    results = Results(
-        classes=table.classes,
-        truth=whole["truth"],
-        predicted=whole["predicted"],
-        confidence=whole["confidence"],
-        loss=whole["loss"].astype(np.float64),
-        rows=whole["rows"],
-        items=table.items,
-    )
+    questions = [whole[name].data for name in asked]
     return Evaluation(
-        results=results,
-        support_rows=whole["support_rows"],
-        support_labels=whole["support_labels"],
-        result_hash=digest(whole["outputs"].data, *asked),
-        episode_hash=digest(table.fingerprint.encode(), *asked),
+        results=results(whole, table),
+        result_hash=digest(whole["outputs"].data, *questions),
+        episode_hash=digest(table.fingerprint.encode(), *questions),
     )
 
 
-def _outcome(learner: Learner, episode: Episode) -> dict[str, Tensor]:
+def _classified(outputs: Tensor, episode: Episode) -> dict[str, Tensor]:
     """What is kept of each task, [T, ...]."""
     support, query = episode.support, episode.query
-    predictor = learner.adapt(support)
-    outputs = predictor(query.inputs)
     label, confidence = decode(outputs)
     return {
         "outputs": outputs.to(torch.float32),
-        "loss": objective(learner.spec.kind)(outputs, query),
+        "loss": objective("classify")(outputs, query),
         "confidence": confidence,
         "predicted": query.classes.gather(1, label),
         "truth": query.classes.gather(1, query.labels),
@@ -98,3 +75,61 @@ def _outcome(learner: Learner, episode: Episode) -> dict[str, Tensor]:
         "support_labels": support.classes.gather(1, support.labels),
         "support_rows": support.rows,
     }
+
+
+def _classification(whole: Arrays, table: Table) -> ClassificationResults:
+    return ClassificationResults(
+        classes=table.classes,
+        truth=whole["truth"],
+        predicted=whole["predicted"],
+        confidence=whole["confidence"],
+        loss=whole["loss"].astype(np.float64),
+        rows=whole["rows"],
+        items=table.items,
+        picture=_picture(whole, table),
+    )
+
+
+def _picture(whole: Arrays, table: Table) -> SupportPicture:
+    """The first episode, with some of its queries, spread over the classes."""
+    queries = whole["rows"].shape[1]
+    shown = np.linspace(0, queries - 1, min(PICTURED, queries)).astype(int)
+
+    def names(ids: np.ndarray) -> list[str]:
+        return [table.classes[i] for i in ids]
+
+    return SupportPicture(
+        support=table.images[whole["support_rows"][0]],
+        support_names=names(whole["support_labels"][0]),
+        query=table.images[whole["rows"][0, shown]],
+        true_names=names(whole["truth"][0, shown]),
+        predicted_names=names(whole["predicted"][0, shown]),
+    )
+
+
+def _regressed(outputs: Tensor, episode: Episode) -> dict[str, Tensor]:
+    support, query = episode.support, episode.query
+    return {
+        "outputs": outputs.to(torch.float32),
+        "truth": query.labels,
+        "x": query.inputs["x"].flatten(2),
+        "support_x": support.inputs["x"].flatten(2),
+        "support_y": support.labels,
+    }
+
+
+def _regression(whole: Arrays, table: Any) -> RegressionResults:
+    return RegressionResults(
+        truth=whole["truth"],
+        predicted=whole["outputs"],
+        x=whole["x"],
+        support_x=whole["support_x"],
+        support_y=whole["support_y"],
+    )
+
+
+# kind -> (what to keep of a chunk of episodes, which of it says what was asked, all of it -> results)
+_KINDS: dict[str, tuple[Any, tuple[str, ...], Any]] = {
+    "classify": (_classified, ("support_rows", "support_labels", "rows", "truth"), _classification),
+    "regress": (_regressed, ("support_x", "support_y", "x", "truth"), _regression),
+}

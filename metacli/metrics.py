@@ -28,6 +28,10 @@ METRICS = {
 }
 
 
+# By kind of task: what its report states first, and what the best weights are chosen by on validation.
+HEADLINE = {"classify": "accuracy", "regress": "mse"}
+
+
 def shown(metric: str, mean: float | None, ci95: float | None, plus_minus: str = "±") -> str:
     """'97.68 ± 0.32 %' of a metric that is a fraction, else '0.0832 ± 0.0102'."""
     if mean is None:

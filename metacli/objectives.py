@@ -12,7 +12,7 @@ Objective = Callable[[Tensor, Examples], Tensor]
 
 def objective(kind: Kind) -> Objective:
     """(outputs, examples) -> mean loss of each task, [T]."""
-    return {"classify": cross_entropy}[kind]
+    return {"classify": cross_entropy, "regress": squared_error}[kind]
 
 
 def cross_entropy(logits: Tensor, examples: Examples) -> Tensor:
@@ -22,6 +22,13 @@ def cross_entropy(logits: Tensor, examples: Examples) -> Tensor:
     )
     counts = (examples.mask & (examples.labels >= 0)).to(losses.dtype)  # [T, N]
     return (losses.view_as(counts) * counts).sum(1) / counts.sum(1)
+
+
+def squared_error(outputs: Tensor, examples: Examples) -> Tensor:
+    """Mean squared error over the items that count and their K numbers. outputs [T, N, K] -> [T]."""
+    errors = (outputs - examples.labels).square().mean(2)
+    counts = examples.mask.to(errors.dtype)  # [T, N]
+    return (errors * counts).sum(1) / counts.sum(1)
 
 
 def decode(logits: Tensor) -> tuple[Tensor, Tensor]:

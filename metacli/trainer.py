@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from metacli.episode import Episode
 from metacli.errors import UserError
 from metacli.layers import BatchNorm, recorded
 from metacli.learner import Learner
-from metacli.metrics import mean_ci95
+from metacli.metrics import METRICS, mean_ci95
 from metacli.optim.schedule import Schedule, set_learning_rate
 from metacli.rundir import RunFolder
 from metacli.runtime import generator
@@ -41,6 +41,7 @@ class Plan:
     lr: float
     schedule: Schedule
     seed: int
+    metric: str  # what `validate` measures, a key of METRICS
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Progress:
 
     step: int = 0
     best_step: int = 0
-    best_accuracy: float = -1.0
+    best: float | None = None  # mean of the metric on the validation episodes
     seconds: float = 0.0
     pending: list[float] = field(default_factory=list)  # losses since the last line of the history
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -65,7 +66,7 @@ class Interrupted(Exception):
 
 
 class Trainer:
-    """Trains `learner` on `episodes(step)`, selects by `validate()` -> accuracies [E]."""
+    """Trains `learner` on `episodes(step)`, selects by `validate()` -> the plan's metric of each episode, [E]."""
 
     def __init__(
         self,
@@ -92,6 +93,11 @@ class Trainer:
     def resume(self) -> None:
         """Continue from the last checkpoint of the run."""
         state = load_state(self.run.last)
+        if set(state["progress"]) != {entry.name for entry in fields(Progress)}:
+            raise UserError(
+                f"{self.run.last}: written by another version of metacli, which kept other things",
+                f"start anew: metacli rerun {self.run.path}",
+            )
         self.learner.load_state_dict(state["learner"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
@@ -183,11 +189,13 @@ class Trainer:
 
     def _validation(self) -> dict[str, float]:
         self._check_weights()
-        accuracy, ci95 = mean_ci95(self.validate())
-        if accuracy > self.progress.best_accuracy:
-            self.progress.best_accuracy, self.progress.best_step = accuracy, self.progress.step
+        progress, metric = self.progress, self.plan.metric
+        mean, ci95 = mean_ci95(self.validate())
+        sign = 1 if METRICS[metric].higher_is_better else -1
+        if progress.best is None or sign * mean > sign * progress.best:
+            progress.best, progress.best_step = mean, progress.step
             save_weights(self.run.best, self.learner.state_dict())
-        return {"val_accuracy": accuracy, "val_ci95": ci95}
+        return {f"val_{metric}": mean, "val_ci95": ci95}
 
     def _exhausted(self) -> bool:
         plan, progress = self.plan, self.progress

@@ -43,6 +43,7 @@ PLAN = Plan(
     lr=0.01,
     schedule="cosine",
     seed=0,
+    metric="accuracy",
 )
 SHAPE = EpisodeShape(ways=3, shots=1, queries=2)
 
@@ -240,7 +241,7 @@ def test_the_best_weights_are_those_of_the_best_validation(table, tmp_path):
     accuracies = {2: 0.5, 4: 0.8, 6: 0.8, 8: 0.7, 10: 0.2, 12: 0.6}
     trainer = slope_trainer(table, tmp_path, accuracies.get, val_every=2, lr=1.0)
     progress = trainer.fit()
-    assert (progress.best_step, progress.best_accuracy) == (4, 0.8)
+    assert (progress.best_step, progress.best) == (4, 0.8)
     assert load_weights(trainer.run.best)["weight"].item() == -4
     assert load_state(trainer.run.last)["learner"]["weight"].item() == -12
 

@@ -3,12 +3,10 @@
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 
-from metacli.config.registry import SEVERAL, component
+from metacli.config.registry import SEVERAL, component, components
 from metacli.config.schema import Config
 from metacli.data.table import SPLITS, Description, check_shape
 from metacli.errors import UserError
-
-TASK_KIND = "classify"  # of every data set so far
 
 
 def check(
@@ -20,17 +18,18 @@ def check(
     """
     paradigm = component("paradigm", config.paradigm.name)
     trains = training and paradigm.trains
-    _check_kind(config)
+    _check_kind(config, data)
+    _check_input(config, data)
     for split in SPLITS if trains else (config.report.split,):
         shape = getattr(config.episode, split)
-        check_shape(split, shape.ways, shape.shots, shape.queries, data.splits[split])
-    _check_size(config, min(data.shape[1:]))
+        if data.kind == "classify":
+            check_shape(split, shape.ways, shape.shots, shape.queries, data.splits[split])
     if trains and not _has_weights(config):
         raise UserError(
             f"backbone={config.backbone.name}: it has no weights, nor has {config.paradigm.name}: nothing to train",
             "choose another backbone (metacli list backbone), or paradigm=nearest_centroid",
         )
-    if trains and paradigm.fixed_ways:
+    if trains and paradigm.fixed_ways and data.kind == "classify":
         check_fixed_ways(config, config.episode.train.ways)
     second = getattr(config.paradigm, "order", "none") == "second"
     if second and not component("backbone", config.backbone.name).second_order:
@@ -41,7 +40,7 @@ def check(
     if training:
         _check_installed(config)
     keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
-    return list(_without_effect(config, keys, training))
+    return list(_without_effect(config, keys, data, training))
 
 
 def check_fixed_ways(config: Config, ways: int, splits: Sequence[str] = ("val", "test")) -> None:
@@ -60,17 +59,36 @@ def batch_norm_mode(config: Config) -> str:
     return config.paradigm.bn_mode if getattr(config.backbone, "norm", "none") == "batch" else "none"
 
 
-def _check_kind(config: Config) -> None:
-    for group in ("paradigm", "backbone", "dataset"):
-        name = getattr(config, group).name
-        kinds = component(group, name).kinds
-        if TASK_KIND not in kinds:
-            raise UserError(
-                f"{group}={name}: does {', '.join(kinds)}, not {TASK_KIND}", f"see: metacli list {group}"
-            )
+def derivative_order(config: Config) -> str:
+    """What the report says: order where something is differentiated through."""
+    return getattr(config.paradigm, "order", "none") if _adapts(config) else "none"
 
 
-def _check_size(config: Config, side: int) -> None:
+def _adapts(config: Config) -> bool:
+    inner = getattr(config.paradigm, "inner", None)
+    return inner is not None and inner.steps > 0
+
+
+def _check_kind(config: Config, data: Description) -> None:
+    name = config.paradigm.name
+    kinds = component("paradigm", name).kinds
+    if data.kind not in kinds:
+        able = [other for other, entry in components("paradigm").items() if data.kind in entry.kinds]
+        raise UserError(
+            f"paradigm={name}: does {', '.join(kinds)}, but dataset {config.dataset.name} is to {data.kind}",
+            f"paradigms that do: {', '.join(able)}",
+        )
+
+
+def _check_input(config: Config, data: Description) -> None:
+    name, given = config.backbone.name, "image" if len(data.shape) == 3 else "vector"
+    if given not in component("backbone", name).inputs:
+        able = [other for other, entry in components("backbone").items() if given in entry.inputs]
+        raise UserError(
+            f"backbone={name}: takes no {given}, which is what dataset {config.dataset.name} holds",
+            f"backbones that do: {', '.join(able)}",
+        )
+    side = min(data.shape[1:], default=1)
     if side < config.backbone.smallest:
         raise UserError(
             f"backbone={config.backbone.name}: nothing is left of an image of {side} pixels after all its pooling",
@@ -93,7 +111,7 @@ def _has_weights(config: Config) -> bool:
     return any(component(group, getattr(config, group).name).weights for group in ("paradigm", "backbone"))
 
 
-def _without_effect(config: Config, keys: Sequence[str], training: bool) -> Iterable[str]:
+def _without_effect(config: Config, keys: Sequence[str], data: Description, training: bool) -> Iterable[str]:
     """Settings that the user made and that nothing reads."""
     others = [f"episode.{split}" for split in SPLITS if split != config.report.split]
     if not training:
@@ -114,6 +132,11 @@ def _without_effect(config: Config, keys: Sequence[str], training: bool) -> Iter
         if not _has_weights(config):
             nobody = f"neither {config.paradigm.name} nor {config.backbone.name} draws anything"
             yield from _unread(keys, ["seed"], nobody)
+    if data.kind != "classify":
+        ways = [f"episode.{split}.ways" for split in SPLITS]
+        yield from _unread(keys, ways, f"dataset {config.dataset.name} has no classes")
+    if hasattr(config.paradigm, "inner") and not (_adapts(config) or config.paradigm.inner.eval_steps):
+        yield from _unread(keys, ["paradigm.inner.lr", "paradigm.moves.inner"], "there are no inner steps")
     if batch_norm_mode(config) == "none":
         yield from _unread(keys, ["paradigm.bn_mode"], f"backbone {config.backbone.name} has no batch norm")
 

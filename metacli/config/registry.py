@@ -6,7 +6,7 @@ packages add entries under the entry-point group "metacli", named "<group>.<name
 
 import ast
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -21,9 +21,10 @@ from metacli.errors import UserError, suggest
 class Component:
     """`target` is "module:Class", imported when used.
 
-    kinds: task kinds it handles · second_order: can be differentiated twice · weights: has some of its own ·
-    trains: has an outer loop · fixed_ways: its head is built for one number of ways · extra: the optional package
-    that it needs, and metacli's extra of the same name.
+    kinds: task kinds it handles · inputs: what a backbone takes, by what an item is · second_order: can be
+    differentiated twice · weights: has some of its own · trains: has an outer loop · fixed_ways: its head is built
+    for one number of ways · sources: of a data set, makes a source of episodes for each split of what it built ·
+    extra: the optional package that it needs, and metacli's extra of the same name.
     """
 
     target: str
@@ -34,6 +35,8 @@ class Component:
     trains: bool = True
     fixed_ways: bool = False
     extra: str = ""
+    inputs: tuple[str, ...] = ("image",)
+    sources: str = "metacli.data.images:sources"
 
     @property
     def summary(self) -> str:
@@ -43,21 +46,28 @@ class Component:
         return " ".join(text.split("\n\n")[0].split())
 
 
-_MAML = Component("metacli.paradigms.maml:MAML", schema.MAML, fixed_ways=True)
+_MAML = Component("metacli.paradigms.maml:MAML", schema.MAML, kinds=("classify", "regress"), fixed_ways=True)
+_ANYTHING = ("image", "vector")
 
 _BUILT_IN: dict[str, dict[str, Component]] = {
     "dataset": {
         "glyphs": Component("metacli.data.glyphs:Glyphs", schema.Glyphs),
         "omniglot": Component("metacli.data.omniglot:Omniglot", schema.Omniglot),
         "imagefolder": Component("metacli.data.imagefolder:ImageFolder", schema.ImageFolder),
+        "digits": Component("metacli.data.digits:Digits", schema.Digits),
+        "sinusoid": Component(
+            "metacli.data.sinusoid:Sinusoid", schema.Sinusoid, sources="metacli.data.functions:sources"
+        ),
     },
     "backbone": {
         "conv4": Component("metacli.backbones.conv4:Conv4", schema.Conv4),
         "resnet12": Component("metacli.backbones.resnet12:ResNet12", schema.ResNet12),
         "cnn": Component("metacli.backbones.cnn:CNN", schema.CNN),
         "rnn": Component("metacli.backbones.rnn:RNN", schema.RNN),
-        "mlp": Component("metacli.backbones.mlp:MLP", schema.MLP),
-        "pixels": Component("metacli.backbones.pixels:Pixels", schema.Pixels, weights=False),
+        "mlp": Component("metacli.backbones.mlp:MLP", schema.MLP, inputs=_ANYTHING),
+        "pixels": Component(
+            "metacli.backbones.pixels:Pixels", schema.Pixels, weights=False, inputs=_ANYTHING
+        ),
     },
     "optimizer": {
         "adam": Component("torch.optim:Adam", schema.Optimizer),
@@ -68,6 +78,7 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "maml": _MAML,
         "anil": _MAML,
         "fomaml": _MAML,
+        "joint": replace(_MAML, schema=schema.Joint, kinds=("regress",)),
         "protonet": Component("metacli.paradigms.protonet:ProtoNet", schema.ProtoNet, weights=False),
         "nearest_centroid": Component(
             "metacli.paradigms.nearest_centroid:NearestCentroid",

@@ -37,6 +37,12 @@ def _absolute_file(path: str) -> str:
     return _absolute(path) if os.path.isfile(_absolute(path)) else path
 
 
+def _ascending(ends: list[float]) -> list[float]:
+    if not ends[0] < ends[1]:
+        raise ValueError("should be [low, high] with low < high")
+    return ends
+
+
 def _store(uri: str) -> str:
     """What MLflow takes for a store: its folders of files are gone."""
     if uri.startswith("sqlite:///"):
@@ -121,6 +127,21 @@ class ImageFolder(Named):
         if self.augment.crop >= self.size:
             raise ValueError(f"augment.crop={self.augment.crop} should be less than size={self.size}")
         return self
+
+
+class Digits(Named):
+    split_sizes: list[Rate]
+    split_seed: Natural
+
+
+Range = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
+
+
+class Sinusoid(Named):
+    amplitude: Range
+    phase: Range
+    x: Range
+    noise: Amount
 
 
 # episode
@@ -225,7 +246,7 @@ class Paradigm(Named):
 class InnerLoop(Node):
     lr: Amount
     steps: Count
-    eval_steps: Count
+    eval_steps: Natural
 
 
 class MovesOf(Node):
@@ -237,6 +258,15 @@ class MAML(Paradigm):
     order: Order
     inner: InnerLoop
     moves: MovesOf
+
+
+class NoInnerLoop(InnerLoop):
+    steps: Literal[0]
+
+
+class Joint(MAML):
+    order: Literal["first"]
+    inner: NoInnerLoop
 
 
 class ProtoNet(Paradigm):

@@ -1,6 +1,6 @@
 """Episodes from one split of an image table: the images are one uint8 tensor, an episode is an index gather."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -78,3 +78,11 @@ class ImageSource:
         return Examples({"x": x}, labels, torch.ones_like(labels, dtype=torch.bool), rows, classes).to(
             self.device
         )
+
+
+def sources(table: Table, device: torch.device) -> Mapping[str, ImageSource]:
+    """One for each split; they share one tensor of images."""
+    images = torch.from_numpy(table.images).to(device)
+    return {
+        split: ImageSource(table=table, split=split, device=device, images=images) for split in table.splits
+    }

@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,10 +20,15 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Description:
-    """What the checker needs to know: `splits` maps split -> class name -> number of items."""
+    """What the checker needs to know.
+
+    shape: of one item, [C, H, W] or [D] · splits: split -> class name -> number of items; empty where items have
+    no classes · kind: of its tasks.
+    """
 
     shape: tuple[int, ...]
     splits: Mapping[str, Mapping[str, int]]
+    kind: str = "classify"
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,34 @@ class Table:
     classes: tuple[str, ...]
     items: tuple[str, ...]
     splits: Mapping[str, np.ndarray]
+    kind: ClassVar = "classify"
     notes: tuple[str, ...] = ()  # said once in the log: images skipped, classes left out
     variants: int = 1
     augmentation: Augmentation = Augmentation()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one item as a learner gets it, [C, H, W]."""
+        height, width, channels = self.images.shape[1:]
+        return channels, height, width
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {
+            "images": len(self.images),
+            "classes": {split: len(ids) for split, ids in self.splits.items()},
+        }
+
+    @property
+    def class_overlap(self) -> int:
+        """How many classes stand in more than one split."""
+        together = [int(c) for ids in self.splits.values() for c in ids]
+        return len(together) - len(set(together))
+
+    def outputs(self, ways: int) -> int:
+        """What a predictor for episodes of so many classes puts out of each item."""
+        return ways
 
     @property
     def split_fingerprint(self) -> str:

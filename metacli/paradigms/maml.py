@@ -43,7 +43,7 @@ class MAML(Learner):
         super().__init__(spec)
         self.network = nn.Sequential()
         self.network.add_module("backbone", backbone)
-        self.network.add_module("head", Linear(features, spec.ways))
+        self.network.add_module("head", Linear(features, spec.outputs))
         self.inner_lr = inner_lr
         self.inner_steps = inner_steps
         self.inner_eval_steps = inner_eval_steps

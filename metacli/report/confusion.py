@@ -3,7 +3,7 @@
 import numpy as np
 
 from metacli.report.canvas import INK, MUTED, blank, label, look, png
-from metacli.report.results import Results
+from metacli.report.classification import ClassificationResults
 
 WHOLE = 40  # up to so many classes the picture shows all of them
 MOST = 24  # of more classes it shows so many: those most often confused with one another
@@ -11,7 +11,7 @@ NAME_LIMIT = 34
 
 
 @look()
-def confusion(results: Results) -> bytes:
+def confusion(results: ClassificationResults) -> bytes:
     """PNG: rows are true classes, columns answers, each cell the percentage of the row.
 
     Episodes hold a few classes each, and only classes that met in one can be confused: pairs that never met are
@@ -49,7 +49,7 @@ def confusion(results: Results) -> bytes:
     return png(figure)
 
 
-def _most_confused(results: Results, occurring: np.ndarray) -> np.ndarray:
+def _most_confused(results: ClassificationResults, occurring: np.ndarray) -> np.ndarray:
     """Classes [<= MOST], taken pair by pair from the pair with most mistakes on, so that partners stay together."""
     wrong = ~results.correct
     pairs = np.sort(np.stack([results.truth[wrong], results.predicted[wrong]], axis=1), axis=1)
@@ -58,7 +58,7 @@ def _most_confused(results: Results, occurring: np.ndarray) -> np.ndarray:
     return np.array(list(shown)[:MOST] or occurring[:MOST], dtype=np.int64)
 
 
-def _counts(results: Results, shown: np.ndarray) -> np.ndarray:
+def _counts(results: ClassificationResults, shown: np.ndarray) -> np.ndarray:
     """Queries [S, S + 1] by true class and answer; the last column holds the answers that are not shown."""
     size = len(shown)
     truth, predicted = _places(results.truth, shown), _places(results.predicted, shown)

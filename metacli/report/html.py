@@ -14,12 +14,12 @@ WORST = 10
 FIGURES = {
     "learning_curve": (
         "Training",
-        "Training loss and validation accuracy over outer steps",
+        "Training loss and what validation measured, over outer steps",
         "The band is the 95 % confidence interval over validation episodes. Nothing here touches the test split.",
     ),
     "episodes": (
         "Spread over episodes",
-        "Histogram of the accuracies of the episodes",
+        "Histogram of the results of the episodes",
         "Each test episode is one small task. The line is their mean, the band its 95 % confidence interval: "
         "the interval of the mean, not the range of the episodes.",
     ),
@@ -28,6 +28,16 @@ FIGURES = {
         "Confusion matrix: true classes against answers",
         "All test queries together. An episode holds a few classes, and only classes that met in an episode "
         "can be confused; pairs that never met are grey.",
+    ),
+    "curves": (
+        "Some episodes",
+        "True and predicted curves of the first test episodes, with the points that were given",
+        "What the learner was given of each function (triangles), and how it went on from there.",
+    ),
+    "errors": (
+        "Predicted against true",
+        "Scatter of predicted against true values",
+        "All test queries together; on the line a prediction is right.",
     ),
     "support": (
         "One episode",
@@ -51,6 +61,8 @@ def html_page(summary: Mapping[str, Any], images: Mapping[str, bytes], config_ya
     return template.render(
         summary=summary,
         metrics=summary["metrics"],
+        primary=summary["primary"],
+        answers=max(entry["n"] for entry in summary["metrics"].values() if entry["ci95"] is None),
         protocol=summary["protocol"],
         run=summary["run"],
         test=summary["protocol"]["episode"][summary["protocol"]["split"]],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metacli.report.canvas import GREEN, INK, MUTED, RED, blank, label, look, png
-from metacli.report.results import SupportPicture
+from metacli.report.classification import SupportPicture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

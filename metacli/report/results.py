@@ -1,56 +1,37 @@
-"""Everything a report is made from, and the summary (report.json) that all its other files are printed from."""
+"""What a report is made from, whatever the kind of task, and the summary that all its files are printed from."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
-from metacli.metrics import classification_scores, expected_calibration_error, mean_ci95
+from metacli.metrics import METRICS, mean_ci95
 
 
-@dataclass(frozen=True)
-class Results:
-    """The outcome of E test episodes with Q queries each.
-
-    classes: class id -> name, all classes of the data set · truth, predicted [E, Q] int64 class ids ·
-    confidence [E, Q] float32, the largest softmax output · loss [E] float64, mean over the queries ·
-    rows [E, Q] int64 rows of the data table · items: row -> name.
-    """
-
-    classes: tuple[str, ...]
-    truth: np.ndarray
-    predicted: np.ndarray
-    confidence: np.ndarray
-    loss: np.ndarray
-    rows: np.ndarray
-    items: Sequence[str]
+class Results(Protocol):
+    """The outcome of E episodes. kind: of their tasks · primary: the headline metric, a key of METRICS."""
 
     @property
-    def correct(self) -> np.ndarray:
-        """[E, Q] bool."""
-        return self.truth == self.predicted
+    def kind(self) -> str: ...
+    @property
+    def primary(self) -> str: ...
 
     @property
-    def accuracy(self) -> np.ndarray:
-        """[E] share of the queries that were answered rightly."""
-        return self.correct.mean(axis=1)
+    def truth(self) -> np.ndarray:
+        """[E, Q, ...]"""
 
+    def values(self) -> Mapping[str, np.ndarray]:
+        """The metrics that every episode has: name -> [E]."""
 
-@dataclass(frozen=True)
-class SupportPicture:
-    """One episode to look at, or a part of it.
+    def pooled(self) -> Mapping[str, tuple[float, int]]:
+        """The metrics of all items at once: name -> (value, items)."""
 
-    support [N, H, W, C] uint8 with a class name each · query [M, H, W, C] uint8 with true and predicted names;
-    C is 1 (brightness) or 3 (RGB).
-    """
+    def tables(self) -> dict[str, Any]:
+        """per_class: a row a class · averages: name -> row. Empty where there are no classes."""
 
-    support: np.ndarray
-    support_names: Sequence[str]
-    query: np.ndarray
-    true_names: Sequence[str]
-    predicted_names: Sequence[str]
+    def predictions(self) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+        """Headings, and a row for each answer of each episode."""
 
 
 def summarise(
@@ -63,22 +44,12 @@ def summarise(
     run: paradigm, family, dataset, backbone, seed, device, threads, seconds_train, seconds_total, parameters,
     weights (whose: "of this run", or of which).
     """
-    rows, averages = classification_scores(results.truth, results.predicted)
-    calibration = expected_calibration_error(results.confidence, results.correct)
-    metrics = {
-        "accuracy": _over_episodes(results.accuracy, "fraction"),
-        "loss": _over_episodes(results.loss, "nats"),
-        "macro_f1": _pooled(averages["macro"].f1, results.truth.size),
-        "calibration_error": _pooled(calibration, results.truth.size),
-    }
     summary = {
-        "task": "classify",
-        "primary": "accuracy",
-        "metrics": metrics,
-        "per_class": [
-            {"class": results.classes[class_id], **scores._asdict()} for class_id, scores in rows.items()
-        ],
-        "averages": {name: scores._asdict() for name, scores in averages.items()},
+        "task": results.kind,
+        "primary": results.primary,
+        "metrics": {name: _over_episodes(name, values) for name, values in results.values().items()}
+        | {name: _entry(name, value, None, items) for name, (value, items) in results.pooled().items()},
+        **results.tables(),
         "protocol": protocol,
         "run": run,
         "result_hash": result_hash,
@@ -86,14 +57,14 @@ def summarise(
     return _plain(summary)
 
 
-def _over_episodes(values: np.ndarray, unit: str) -> dict[str, Any]:
+def _over_episodes(name: str, values: np.ndarray) -> dict[str, Any]:
     mean, ci95 = mean_ci95(values)
-    return {"mean": mean, "ci95": ci95, "n": len(values), "unit": unit}
+    return _entry(name, mean, ci95, len(values))
 
 
-def _pooled(value: float, items: int) -> dict[str, Any]:
-    """A figure over all queries of all episodes at once: it has no mean over episodes, so no interval."""
-    return {"mean": value, "ci95": None, "n": items, "unit": "fraction"}
+def _entry(name: str, mean: float, ci95: float | None, count: int) -> dict[str, Any]:
+    """ci95: None for a figure over all items of all episodes at once, which has no mean over episodes."""
+    return {"mean": mean, "ci95": ci95, "n": count, "unit": METRICS[name].unit}
 
 
 def _plain(value: Any) -> Any:

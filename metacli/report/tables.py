@@ -3,8 +3,10 @@
 import csv
 import io
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
+from metacli.metrics import METRICS
 from metacli.report import wording
 from metacli.report.names import columns, printable, right_aligned, shorten
 from metacli.report.results import Results
@@ -16,19 +18,22 @@ NAME_LIMIT = LINE - 10 * len(HEADINGS)
 
 def text_report(summary: dict[str, Any]) -> str:
     """A row a class as scikit-learn prints it, then what was measured and how; no line exceeds 80 columns."""
+    lines = [*_scores(summary), ""] if summary["per_class"] else []
+    for name, value in facts(summary):
+        lines += textwrap.wrap(
+            printable(value), LINE, initial_indent=f"{name:<19}", subsequent_indent=" " * 19
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _scores(summary: dict[str, Any]) -> list[str]:
     rows = [(shorten(printable(entry["class"]), NAME_LIMIT), entry) for entry in summary["per_class"]]
     averages = [(f"{name} avg", entry) for name, entry in summary["averages"].items()]
     width = max(columns(name) for name, _ in rows + averages)
     lines = [" " * width + "".join(f"{heading:>10}" for heading in HEADINGS), ""]
     lines += [_row(name, width, entry) for name, entry in rows]
     lines += [""]
-    lines += [_row(name, width, entry) for name, entry in averages]
-    lines += [""]
-    for name, value in facts(summary):
-        lines += textwrap.wrap(
-            printable(value), LINE, initial_indent=f"{name:<19}", subsequent_indent=" " * 19
-        )
-    return "\n".join(lines) + "\n"
+    return lines + [_row(name, width, entry) for name, entry in averages]
 
 
 def csv_report(summary: dict[str, Any]) -> str:
@@ -42,20 +47,16 @@ def csv_report(summary: dict[str, Any]) -> str:
 
 
 def predictions_csv(results: Results) -> str:
-    """A line for each query of each episode."""
-    lines: list[tuple[Any, ...]] = [("episode", "row", "item", "true", "predicted", "confidence", "correct")]
-    parts = (results.rows, results.truth, results.predicted, results.confidence)
-    for episode, queries in enumerate(zip(*(part.tolist() for part in parts), strict=True)):
-        for row, truth, predicted, confidence in zip(*queries, strict=True):
-            names = (results.items[row], results.classes[truth], results.classes[predicted])
-            lines.append((episode, row, *names, f"{confidence:.6g}", int(truth == predicted)))
-    return _csv(lines)
+    """A line for each answer of each episode."""
+    headings, lines = results.predictions()
+    return _csv([headings, *lines])
 
 
 def episodes_csv(results: Results) -> str:
     """A line for each episode: its own value of every metric that is a mean over episodes; numbers in full."""
-    values = zip(results.accuracy.tolist(), results.loss.tolist(), strict=True)
-    return _csv([("episode", "accuracy", "loss"), *((number, *row) for number, row in enumerate(values))])
+    values = results.values()
+    rows = zip(*(column.tolist() for column in values.values()), strict=True)
+    return _csv([("episode", *values), *((number, *row) for number, row in enumerate(rows))])
 
 
 def _row(name: str, width: int, entry: dict[str, Any]) -> str:
@@ -64,14 +65,14 @@ def _row(name: str, width: int, entry: dict[str, Any]) -> str:
 
 
 def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    metrics, protocol, run = summary["metrics"], summary["protocol"], summary["run"]
-    episode = protocol["episode"][protocol["split"]]
-    accuracy, calibration = metrics["accuracy"], metrics["calibration_error"]
+    protocol, run = summary["protocol"], summary["run"]
+    metrics = [
+        (METRICS[name].words, f"{wording.metric(name, entry, '+-')} ({wording.basis(name, entry)})")
+        for name, entry in summary["metrics"].items()
+    ]
     return [
-        ("accuracy", f"{wording.percent(accuracy, '+-')} (95 % CI over {accuracy['n']} episodes)"),
-        ("loss", wording.number(metrics["loss"], "+-")),
-        ("calibration error", f"{wording.percent(calibration, '+-')} (15 bins, {calibration['n']} queries)"),
-        ("episodes", f"{wording.setting(episode)}, {episode['queries']} queries per class"),
+        *metrics,
+        ("episodes", wording.episodes(protocol["episode"][protocol["split"]])),
         ("split", str(protocol["split"])),
         ("bn_mode", wording.bn_mode(protocol["bn_mode"])),
         ("order", wording.order(protocol["order"])),
@@ -84,7 +85,7 @@ def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _csv(rows: list[tuple[Any, ...]]) -> str:
+def _csv(rows: Sequence[Sequence[Any]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()

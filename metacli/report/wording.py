@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from metacli.metrics import METRICS, shown
+
 BN_MODES = {
     "batch": "transductive: the queries of an episode are normalised together",
     "support": "inductive: queries are normalised with the statistics of the support set",
@@ -17,20 +19,27 @@ def bn_mode(mode: Any) -> str:
     return f"{mode} ({BN_MODES[mode]})" if mode in BN_MODES else str(mode)
 
 
-def percent(metric: Mapping[str, Any], plus_minus: str) -> str:
-    """'97.68 % ± 0.32 %' of a metric that is a fraction."""
-    if metric["mean"] is None:
-        return "not a number"
-    mean = f"{100 * metric['mean']:.2f} %"
-    return mean if metric["ci95"] is None else f"{mean} {plus_minus} {100 * metric['ci95']:.2f} %"
+def metric(name: str, entry: Mapping[str, Any], plus_minus: str = "±") -> str:
+    """'97.68 ± 0.32 %' or '0.0832 ± 0.0102' of an entry of report.json's metrics."""
+    return shown(name, entry["mean"], entry["ci95"], plus_minus)
 
 
-def number(metric: Mapping[str, Any], plus_minus: str) -> str:
-    """'0.0832 ± 0.0102'."""
-    if metric["mean"] is None:
-        return "not a number"
-    mean = f"{metric['mean']:.4f}"
-    return mean if metric["ci95"] is None else f"{mean} {plus_minus} {metric['ci95']:.4f}"
+def value(name: str, number: float | None) -> str:
+    """'97.68 %' or '0.0832'."""
+    return shown(name, number, None)
+
+
+def words(name: str) -> str:
+    """'macro F1', 'loss (nats)'"""
+    metric = METRICS[name]
+    return metric.words if metric.unit in ("", "fraction") else f"{metric.words} ({metric.unit})"
+
+
+def basis(name: str, entry: Mapping[str, Any]) -> str:
+    """What a metric is of: a mean over episodes with its interval, or one figure over all answers."""
+    if entry["ci95"] is not None:
+        return f"95 % CI over {entry['n']} episodes"
+    return f"{'15 bins, ' if name == 'calibration_error' else ''}{entry['n']} answers together"
 
 
 def setting(episode: Mapping[str, Any]) -> str:
@@ -39,10 +48,13 @@ def setting(episode: Mapping[str, Any]) -> str:
     )
 
 
+def queries(episode: Mapping[str, Any]) -> str:
+    return f"{episode['queries']} queries" + (" per class" if "ways" in episode else "")
+
+
 def episodes(episode: Mapping[str, Any]) -> str:
-    per_class = " per class" if "ways" in episode else ""
     count = f", {episode['count']} episodes" if "count" in episode else ""
-    return f"{setting(episode)}, {episode['queries']} queries{per_class}{count}"
+    return f"{setting(episode)}, {queries(episode)}{count}"
 
 
 def overlap(classes: Any) -> str:

@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from metacli.files import write_atomic, write_json
-from metacli.report.confusion import confusion
+from metacli.report.figures import figures
 from metacli.report.html import html_page
-from metacli.report.picture import support_picture
-from metacli.report.plots import episode_histogram, learning_curve
 from metacli.report.read import sealed
-from metacli.report.results import Results, SupportPicture
+from metacli.report.results import Results
 from metacli.report.tables import csv_report, episodes_csv, predictions_csv, text_report
 
 
@@ -19,24 +17,17 @@ def write_report(
     results: Results,
     summary: dict[str, Any],
     history: Sequence[dict[str, Any]],
-    picture: SupportPicture | None,
     config_yaml: str,
     command: str,
 ) -> None:
-    """report.txt .csv .html .json, predictions and episodes .csv, confusion, learning_curve, episodes and support .png.
+    """report.txt .csv .html .json, predictions.csv, episodes.csv, and a .png for each of `figures`.
 
-    summary: of `results`, by `summarise` · history: see `learning_curve` · picture: None where the items are
-    no images; then there is no support.png. Raises UserError where the folder can't be written.
+    summary: of `results`, by `summarise` · history: see `learning_curve`. Raises UserError where the folder can't
+    be written.
     """
     if (folder / "report.json").exists():
         (folder / "report.json").unlink()
-    images = {
-        "confusion": confusion(results),
-        "learning_curve": learning_curve(history),
-        "episodes": episode_histogram(results),
-    }
-    if picture is not None:
-        images["support"] = support_picture(picture)
+    images = figures(results, history)
     texts = {
         "report.txt": text_report(summary),
         "report.csv": csv_report(summary),

@@ -60,15 +60,8 @@ def test_second_order_needs_a_backbone_that_allows_it(notes, monkeypatch):
     notes("paradigm=fomaml", "backbone=pixels")
 
 
-def test_a_component_for_other_tasks_is_refused(notes, monkeypatch):
-    mlp = registry.component("backbone", "mlp")
-    monkeypatch.setitem(registry.components("backbone"), "mlp", replace(mlp, kinds=("tag",)))
-    with pytest.raises(UserError, match="backbone=mlp: does tag, not classify"):
-        notes("backbone=mlp")
-
-
 def test_images_that_pooling_would_use_up_are_refused(notes):
-    with pytest.raises(UserError, match="backbone=conv4: nothing is left of an image of 12 pixels"):
+    with pytest.raises(UserError, match=r"backbone=conv4: nothing is left of an image of 12 pixels"):
         notes("backbone=conv4", side=12)
     notes("backbone=conv4", side=16)
     notes("backbone=conv4", "backbone.depth=3", side=12)
@@ -122,3 +115,33 @@ def test_an_evaluation_asks_of_the_data_only_what_it_reads(composed):
 
 def test_bn_mode_with_batch_norm_stands_in_the_report(composed):
     assert batch_norm_mode(validate(composed("paradigm.bn_mode=support"))) == "support"
+
+
+WAVES = Description((1,), {split: {} for split in ("train", "val", "test")}, kind="regress")
+
+
+def test_regression_needs_no_classes_and_says_that_ways_do_nothing(composed):
+    overrides = ["dataset=sinusoid", "episode.test.ways=7"]
+    assert check(validate(composed(*overrides)), WAVES, overrides) == [
+        "episode.test.ways has no effect: dataset sinusoid has no classes"
+    ]
+
+
+def test_a_paradigm_of_another_kind_of_task_is_refused_with_those_that_fit(composed):
+    config = validate(composed("dataset=sinusoid", "paradigm=protonet", "backbone=mlp40"))
+    with pytest.raises(UserError, match=r"does classify, but dataset sinusoid is to regress\n.*maml.*joint"):
+        check(config, WAVES)
+    with pytest.raises(UserError, match="paradigm=joint: does regress, but dataset glyphs is to classify"):
+        check(validate(composed("paradigm=joint")), described())
+
+
+def test_a_backbone_for_images_is_refused_where_items_are_vectors(composed):
+    config = validate(composed("dataset=sinusoid", "backbone=conv4"))
+    with pytest.raises(UserError, match=r"backbone=conv4: takes no vector.*\n.*mlp, pixels"):
+        check(config, WAVES)
+
+
+def test_a_range_that_goes_down_is_refused(composed):
+    values = composed("dataset=sinusoid", "dataset.x=[5,-5]")
+    with pytest.raises(UserError, match=r"dataset\.x=\[5, -5\]: should be \[low, high\]"):
+        validate(values)

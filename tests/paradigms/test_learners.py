@@ -175,6 +175,7 @@ def test_it_learns_what_helps_with_classes_it_has_never_seen(name, table, tmp_pa
         steps=steps,
         meta_batch=8,
         chunk=8,
+        metric="accuracy",
         val_every=steps,
         log_every=20,
         patience=0,

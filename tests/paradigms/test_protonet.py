@@ -20,7 +20,7 @@ def make_protonet(make_backbone):
 
 def plain_logits(support, labels, query):
     """The definition, with a loop over queries and classes. support [N, D], query [M, D] -> [M, W]."""
-    means = [support[labels == c].mean(0) for c in range(SPEC.ways)]
+    means = [support[labels == c].mean(0) for c in range(SPEC.outputs)]
     return torch.stack([torch.stack([-(z - mean).square().sum() for mean in means]) for z in query])
 
 

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from metacli.report.results import Results, SupportPicture, summarise
+from metacli.report.classification import ClassificationResults, SupportPicture
+from metacli.report.regression import RegressionResults
+from metacli.report.results import summarise
 
 HOSTILE = (
     "<script>alert('a & b')</script>",
@@ -17,12 +19,12 @@ HOSTILE = (
 def make_results():
     """Episodes whose classes, answers and confidences come from a seed."""
 
-    def make(classes: tuple[str, ...], episodes=40, ways=5, queries=4, accuracy=0.7, seed=0) -> Results:
+    def make(classes: tuple[str, ...], episodes=40, ways=5, queries=4, accuracy=0.7, seed=0):
         random = np.random.default_rng(seed)
         members = np.stack([random.permutation(len(classes))[:ways] for _ in range(episodes)])
         truth = np.repeat(members, queries, axis=1)
         guess = np.take_along_axis(members, random.integers(0, ways, truth.shape), axis=1)
-        return Results(
+        return ClassificationResults(
             classes=classes,
             truth=truth,
             predicted=np.where(random.random(truth.shape) < accuracy, truth, guess),
@@ -38,6 +40,29 @@ def make_results():
 @pytest.fixture
 def results(make_results):
     return make_results(HOSTILE)
+
+
+@pytest.fixture
+def numbers():
+    """40 episodes of a straight line each, of which a learner has seen the slope, but not the offset."""
+    random = np.random.default_rng(0)
+    x = random.uniform(-1, 1, (40, 10, 1)).astype(np.float32)
+    slope, offset = random.normal(size=(2, 40, 1, 1)).astype(np.float32)
+    return RegressionResults(
+        truth=slope * x + offset,
+        predicted=slope * x,
+        x=x,
+        support_x=x[:, :3] / 2,
+        support_y=slope * x[:, :3] / 2 + offset,
+    )
+
+
+@pytest.fixture
+def summary_of_numbers(numbers, protocol, run):
+    block = {"shots": 3, "queries": 10, "count": 40}
+    protocol |= {"episode": {"train": block, "val": block, "test": block}, "bn_mode": "none"}
+    protocol["selection"] = "best validation squared error"
+    return summarise(numbers, protocol, run | {"dataset": "sinusoid"}, "0123456789abcdef0123456789abcdef")
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from PIL import Image
 
 from metacli.report import confusion as confusion_module
 from metacli.report.canvas import label
+from metacli.report.classification import ClassificationResults, SupportPicture
 from metacli.report.confusion import confusion
 from metacli.report.picture import support_picture
 from metacli.report.plots import episode_histogram, learning_curve
-from metacli.report.results import Results, SupportPicture
 
 
 def pixels(png: bytes) -> np.ndarray:
@@ -20,9 +20,9 @@ def pixels(png: bytes) -> np.ndarray:
     return image
 
 
-def answers(truth, predicted, classes: int) -> Results:
+def answers(truth, predicted, classes: int) -> ClassificationResults:
     truth, predicted = np.array(truth), np.array(predicted)
-    return Results(
+    return ClassificationResults(
         classes=tuple(f"class {number}" for number in range(classes)),
         truth=truth,
         predicted=predicted,

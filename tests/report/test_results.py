@@ -4,7 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from metacli.report.results import Results, summarise
+from metacli.report.classification import ClassificationResults
+from metacli.report.results import summarise
 
 
 def test_the_summary_has_exactly_the_keys_of_report_json(summary):
@@ -32,7 +33,7 @@ def test_protocol_and_run_reach_the_summary_as_they_came(summary, protocol, run)
 
 
 def test_the_numbers_of_two_small_episodes_are_those_computed_by_hand(protocol, run):
-    results = Results(
+    results = ClassificationResults(
         classes=("unseen", "ant", "bee", "cow"),
         truth=np.array([[1, 1, 2, 2], [3, 3, 2, 2]]),
         predicted=np.array([[1, 1, 2, 1], [3, 3, 2, 2]]),

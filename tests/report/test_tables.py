@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import classification_report
 
+from metacli.report.classification import ClassificationResults
 from metacli.report.names import columns, shorten
-from metacli.report.results import Results, summarise
+from metacli.report.results import summarise
 from metacli.report.tables import csv_report, episodes_csv, predictions_csv, text_report
 
 
@@ -47,7 +48,7 @@ def test_the_text_says_what_was_measured_and_how(summary):
     text = " ".join(text_report(summary).split())
     accuracy = summary["metrics"]["accuracy"]
     assert (
-        f"{100 * accuracy['mean']:.2f} % +- {100 * accuracy['ci95']:.2f} % (95 % CI over 40 episodes)" in text
+        f"{100 * accuracy['mean']:.2f} +- {100 * accuracy['ci95']:.2f} % (95 % CI over 40 episodes)" in text
     )
     assert "5-way 1-shot, 4 queries per class" in text
     assert "batch (transductive" in text
@@ -73,7 +74,7 @@ def test_the_csv_holds_every_class_and_average_in_full(summary):
 
 
 def test_the_predictions_name_item_truth_and_answer_of_each_query():
-    results = Results(
+    results = ClassificationResults(
         classes=("ant", "bee, queen"),
         truth=np.array([[0, 1], [1, 0]]),
         predicted=np.array([[0, 0], [1, 0]]),

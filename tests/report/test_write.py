@@ -33,7 +33,8 @@ def write_to(results, summary, history, picture):
     """Writes the report into a folder; keyword arguments take the place of parts of it."""
 
     def write_with(folder: Path, *, results=results, picture=picture) -> None:
-        write_report(folder, results, summary, history, picture, "seed: 0\n", "metacli rerun runs/a")
+        shown = dataclasses.replace(results, picture=picture)
+        write_report(folder, shown, summary, history, "seed: 0\n", "metacli rerun runs/a")
 
     return write_with
 

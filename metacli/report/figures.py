@@ -1,0 +1,34 @@
+"""The pictures of a report, by what kind of results there are."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metacli.report.classification import ClassificationResults
+from metacli.report.confusion import confusion
+from metacli.report.curves import curves, predicted_against_true
+from metacli.report.picture import support_picture
+from metacli.report.plots import episode_histogram, learning_curve
+from metacli.report.regression import RegressionResults
+from metacli.report.results import Results
+
+
+def figures(results: Results, history: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
+    """Name -> PNG. history: see `learning_curve`."""
+    everywhere = {"learning_curve": learning_curve(history), "episodes": episode_histogram(results)}
+    return everywhere | _KINDS[results.kind](results)
+
+
+def _classification(results: ClassificationResults) -> dict[str, bytes]:
+    picture = {"support": support_picture(results.picture)} if results.picture else {}
+    return {"confusion": confusion(results), **picture}
+
+
+def _regression(results: RegressionResults) -> dict[str, bytes]:
+    of_one_number = results.x.shape[2] == results.truth.shape[2] == 1
+    return {
+        "errors": predicted_against_true(results),
+        **({"curves": curves(results)} if of_one_number else {}),
+    }
+
+
+_KINDS: dict[str, Any] = {"classify": _classification, "regress": _regression}
