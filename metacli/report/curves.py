@@ -11,19 +11,19 @@ POINTS = 5000  # at most, in a cloud of answers
 
 @look()
 def curves(results: RegressionResults) -> bytes:
-    """The first episodes of functions of one number: the points given, the true values and the predicted ones."""
+    """The first episodes of functions of one number: the points given, and true and predicted values, joined."""
     shown = min(EPISODES, len(results.truth))
     columns = min(shown, 2)
     rows = -(-shown // columns)
     figure = blank(3.5 * columns, 0.4 + 2.5 * rows)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True)
     for episode, axes in zip(range(shown), grid.flat, strict=False):
-        order = np.argsort(results.x[episode, :, 0])
-        x = results.x[episode, order, 0]
-        axes.plot(x, results.truth[episode, order, 0], color=MUTED, linewidth=1.2, label="true")
-        axes.plot(x, results.predicted[episode, order, 0], color=ORANGE, linewidth=1.6, label="predicted")
+        x, true, predicted = (part[episode, :, 0] for part in (results.x, results.truth, results.predicted))
+        axes.vlines(x, true, predicted, color=ORANGE, linewidth=1)
+        axes.scatter(x, true, color=MUTED, s=14, label="true")
+        axes.scatter(x, predicted, marker="x", color=ORANGE, s=26, label="predicted")
         given = results.support_x[episode, :, 0], results.support_y[episode, :, 0]
-        axes.scatter(*given, marker="^", color=BLUE, s=26, zorder=3, label="given")
+        axes.scatter(*given, marker="^", color=BLUE, s=26, label="given")
         error = results.values()["mse"][episode]
         axes.set_title(f"episode {episode}: squared error {error:.3g}", fontsize=9)
     for axes in grid.flat[shown:]:

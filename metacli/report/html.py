@@ -31,8 +31,8 @@ FIGURES = {
     ),
     "curves": (
         "Some episodes",
-        "True and predicted curves of the first test episodes, with the points that were given",
-        "What the learner was given of each function (triangles), and how it went on from there.",
+        "True and predicted values of the first test episodes, with the points that were given",
+        "What the learner was given of each function (triangles), and its answers, joined to what is true.",
     ),
     "errors": (
         "Predicted against true",
