@@ -1,7 +1,5 @@
 """What was predicted where the answers are numbers, as pictures (PNG bytes)."""
 
-import numpy as np
-
 from metacli.report.canvas import BLUE, INK, MUTED, ORANGE, blank, look, png
 from metacli.report.regression import RegressionResults
 

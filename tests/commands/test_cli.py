@@ -71,7 +71,11 @@ def test_a_command_tells_its_arguments(name, checks):
 
 def test_help_of_train_shows_every_key_and_option(checks):
     done = checks("train", "--help").succeeded()
-    for text in ("paradigm: anil, fomaml, joint, maml, nearest_centroid, protonet", "eval_steps: ", "meta_batch: "):
+    for text in (
+        "paradigm: anil, fomaml, joint, maml, nearest_centroid, protonet",
+        "eval_steps: ",
+        "meta_batch: ",
+    ):
         assert text in done.out
 
 
