@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from metacli.report.compare.measured import Measured
-from metacli.report.compare.significance import pooled
+from metacli.report.pooling import pooled
 
 BN_MODE = "paradigm.bn_mode"  # the one setting that every table has a column for
 Item = TypeVar("Item")
@@ -36,7 +36,10 @@ class Row:
     def headline(self) -> tuple[float, float]:
         """Mean and half-width of its 95 % interval."""
         entries = [run.report["metrics"][run.primary] for run in self.runs]
-        return pooled([entry["mean"] for entry in entries], [entry["ci95"] for entry in entries])
+        found = pooled([entry["mean"] for entry in entries], [entry["ci95"] for entry in entries])
+        assert found.mean is not None  # others are not measured
+        assert found.ci95 is not None
+        return found.mean, found.ci95
 
     @property
     def name(self) -> str:

@@ -45,26 +45,6 @@ def difference(first: np.ndarray, second: np.ndarray) -> Difference:
     )
 
 
-def pooled(means: Sequence[float], intervals: Sequence[float]) -> tuple[float, float]:
-    """Mean over K trainings, and how far it may lie from that over all trainings and all episodes (95 %).
-
-    means, intervals: of each training over the same episodes. variance = s²/K + mean of (interval / 1.96)²: the second
-    part is not divided by K, as all answer the same episodes. One training: its own interval, over episodes alone.
-    """
-    count = len(means)
-    mean = float(np.mean(means))
-    if count == 1:
-        return mean, intervals[0]
-    of_trainings = float(np.var(means, ddof=1)) / count
-    variance = of_trainings + float(np.mean(np.square(np.asarray(intervals) / 1.96)))
-    if of_trainings == 0:
-        return mean, 1.96 * math.sqrt(variance)
-
-    from scipy.special import stdtrit
-
-    return mean, float(stdtrit((count - 1) * (variance / of_trainings) ** 2, 0.975)) * math.sqrt(variance)
-
-
 def holm(p: Sequence[float]) -> list[float]:
     """The p-values of a family of tests, so enlarged that each may be held against the level of the whole family.
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from metacli.metrics import mean_ci95
-from metacli.report.compare.significance import compact_letters, difference, holm, pooled
+from metacli.report.compare.significance import compact_letters, difference, holm
 
 
 @pytest.fixture
@@ -67,25 +66,6 @@ def test_methods_that_are_alike_seldom_seem_different_however_much_their_seeds_d
 )
 def test_where_nothing_varies_there_is_still_an_answer(first, second, p):
     assert difference(np.array([first]), np.array([second])).p == p
-
-
-def test_pooled_is_the_interval_of_a_single_run_and_wider_for_trainings_that_differ(random):
-    values = random.normal(0.7, 0.1, (4, 100))
-    means, intervals = zip(*map(mean_ci95, values), strict=True)
-    assert pooled(means[:1], intervals[:1]) == (means[0], intervals[0])
-    assert pooled([means[0]] * 3, [intervals[0]] * 3) == pytest.approx((means[0], intervals[0]), rel=1e-4)
-    apart = [mean + shift for mean, shift in zip(means, (-0.1, 0, 0.1, 0), strict=True)]
-    assert pooled(apart, intervals)[1] > 5 * max(intervals)
-
-
-def test_pooled_covers_the_truth_as_often_as_it_says(random):
-    covered = []
-    for _ in range(500):
-        episodes = random.normal(0, 0.1, 100)
-        values = 0.7 + random.normal(0, 0.02, (4, 1)) + episodes + random.normal(0, 0.05, (4, 100))
-        mean, half = pooled(*zip(*map(mean_ci95, values), strict=True))
-        covered.append(abs(mean - 0.7) < half)
-    assert 0.93 < np.mean(covered) <= 1.0
 
 
 def test_holm_on_a_known_case():
