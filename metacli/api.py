@@ -24,13 +24,14 @@ from metacli.errors import UserError
 from metacli.evaluator import Evaluation, evaluate
 from metacli.learner import Learner
 from metacli.metrics import HEADLINE, METRICS, shown
+from metacli.report.read import read_report
 from metacli.report.results import summarise
 from metacli.report.write import write_report
 from metacli.rundir import RunFolder, create, open_run
 from metacli.runtime import prepare, resolve_device, resolve_threads
 from metacli.trackers.tracker import TrackedRun, Tracker
 from metacli.trackers.tracking import Tracking
-from metacli.trainer import Interrupted, Plan, Progress, Trainer
+from metacli.trainer import Interrupted, Plan, Progress, Trainer, saved_progress
 
 
 @dataclass(frozen=True)
@@ -136,11 +137,16 @@ def evaluate_run(
         console.say(f"evaluation {evaluation.path}")
         for note in (*notes, *experiment.data.table.notes):
             console.say(note)
-        trained = run.config()
-        weights = f"of {run.path}, trained by {trained['paradigm']['name']} on {trained['dataset']['name']}"
-        command = shlex.join(["metacli", "eval", str(run.path), *overrides])
-        _report(experiment, evaluation, console, started, weights=weights, command=command)
+        _report(experiment, evaluation, console, Progress(), started)
     return evaluation
+
+
+def report_again(run: RunFolder, config: Config) -> None:
+    """The report of a finished run or evaluation, as it was. Raises UserError where another result comes out."""
+    with run.locked():
+        experiment = assemble(config, (config.report.split,))
+        load_into(experiment.learner, open_run(run.evaluates).best if run.evaluates else run.best)
+        _report(experiment, run, Console(run.log), saved_progress(run))
 
 
 def load_into(learner: Learner, path: Path) -> None:
@@ -170,16 +176,7 @@ def _fit_and_report(
 ) -> None:
     with Tracking(experiment.trackers, console.say) as tracking:
         progress = _fit(experiment, run, console, tracking, resumed=resumed)
-        _report(
-            experiment,
-            run,
-            console,
-            started,
-            weights="of this run",
-            command=shlex.join(["metacli", "rerun", str(run.path)]),
-            seconds_train=progress.seconds,
-            history=progress.history,
-        )
+        _report(experiment, run, console, progress, started)
         tracking.finish(run.report)
 
 
@@ -238,16 +235,14 @@ def _report(
     experiment: Experiment,
     run: RunFolder,
     console: Console,
-    started: float,
-    *,
-    weights: str,
-    command: str,
-    seconds_train: float = 0.0,
-    history: Sequence[dict[str, Any]] = (),
+    progress: Progress,
+    started: float | None = None,
 ) -> None:
-    """Read the asked split once and write what came out. weights: whose they are · command: what repeats this."""
+    """Read the asked split once and write what came out. started: None where the report is made anew."""
     config = experiment.config
     evaluation = experiment.evaluate(config.report.split, console)
+    if started is None:
+        _require_same(run, experiment, evaluation)
     facts = {
         "paradigm": config.paradigm.name,
         "family": config.paradigm.family,
@@ -256,9 +251,9 @@ def _report(
         "seed": config.seed,
         "device": str(experiment.device),
         "threads": experiment.threads,
-        "seconds_train": round(seconds_train, 1),
-        "seconds_total": round(time.monotonic() - started, 1),
-        "weights": weights,
+        "seconds_train": round(progress.seconds, 1),
+        "seconds_total": _seconds_total(run, started),
+        "weights": _weights(run),
         "parameters": sum(parameter.numel() for parameter in experiment.learner.parameters()),
     }
     summary = summarise(
@@ -269,11 +264,45 @@ def _report(
     run.update_manifest(
         result_hash=evaluation.result_hash, episode_hash=evaluation.episode_hash, headline=headline
     )
-    config_text = yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True)
-    write_report(run.report, evaluation.results, summary, history, config_text, command)
+    config_text = yaml.safe_dump(run.config(), sort_keys=False, allow_unicode=True)
+    write_report(run.report, evaluation.results, summary, progress.history, config_text, _command(run))
     measured = shown(primary, headline["mean"], headline["ci95"])
     console.say(f"{config.report.split} {METRICS[primary].words} {measured} over {headline['n']} episodes")
     console.say(f"report {run.report / 'report.html'}")
+
+
+def _require_same(run: RunFolder, experiment: Experiment, evaluation: Evaluation) -> None:
+    manifest = run.manifest()
+    if evaluation.result_hash != manifest["result_hash"]:
+        changes = provenance.differences(manifest, _manifest(experiment))
+        why = "; ".join(changes) or "the weights or the data have changed"
+        raise UserError(
+            f"{run.path}: its weights give another result now ({why}); the report stays as it was",
+            f"a report of its own: metacli eval {run.evaluates or run.path}",
+        )
+
+
+def _seconds_total(run: RunFolder, started: float | None) -> float | None:
+    if started is not None:
+        return round(time.monotonic() - started, 1)
+    try:
+        seconds: float | None = read_report(run.report)["run"]["seconds_total"]
+    except UserError:  # the report that is to be replaced is gone or damaged
+        return None
+    return seconds
+
+
+def _weights(run: RunFolder) -> str:
+    if not run.evaluates:
+        return "of this run"
+    trained = open_run(run.evaluates).config()
+    return f"of {run.evaluates}, trained by {trained['paradigm']['name']} on {trained['dataset']['name']}"
+
+
+def _command(run: RunFolder) -> str:
+    """What repeats it."""
+    again = ["eval", run.evaluates, *run.overrides()] if run.evaluates else ["rerun", str(run.path)]
+    return shlex.join(["metacli", *again])
 
 
 def _protocol(experiment: Experiment, episode_hash: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ COMMANDS = {
     "rerun": ("RUN [OVERRIDE ...]", "a new run from a saved one; says whether it is identical"),
     "runs": ("[DIR] [KEY=VALUE ...]", "the runs in a folder: how far each is, and what came of it"),
     "show": ("RUN [--report]", "one run on one screen"),
+    "report": ("RUN", "a run's report made anew from its best weights"),
     "compare": ("RUN|DIR ...", "one table of finished runs, with paired tests"),
     "list": ("[GROUP]", "what can be chosen: data sets, paradigms, backbones, ..."),
     "doctor": ("", "what is installed and what works here; problems, and the way out"),

@@ -56,6 +56,20 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
+def saved_progress(run: RunFolder) -> Progress:
+    """That of its last checkpoint; none where nothing was trained."""
+    return _progress(load_state(run.last), run) if run.last.exists() else Progress()
+
+
+def _progress(state: Mapping[str, Any], run: RunFolder) -> Progress:
+    if set(state["progress"]) != {entry.name for entry in fields(Progress)}:
+        raise UserError(
+            f"{run.last}: written by another version of metacli, which kept other things",
+            f"start anew: metacli rerun {run.path}",
+        )
+    return Progress(**state["progress"])
+
+
 class Interrupted(Exception):
     """A signal asked for a stop; the state is saved. `code`: the exit code to leave with."""
 
@@ -93,14 +107,9 @@ class Trainer:
     def resume(self) -> None:
         """Continue from the last checkpoint of the run."""
         state = load_state(self.run.last)
-        if set(state["progress"]) != {entry.name for entry in fields(Progress)}:
-            raise UserError(
-                f"{self.run.last}: written by another version of metacli, which kept other things",
-                f"start anew: metacli rerun {self.run.path}",
-            )
+        self.progress = _progress(state, self.run)
         self.learner.load_state_dict(state["learner"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.progress = Progress(**state["progress"])
         if self.progress.best_step:
             load_weights(self.run.best)  # damaged? Now, rather than when training has ended
         self.run.write_metrics(self.progress.history)
