@@ -14,7 +14,7 @@ import torch
 from omegaconf import OmegaConf
 from pydantic import BaseModel
 
-from metacli import api, build
+from metacli import api, build, experiment
 from metacli.config.compatibility import check
 from metacli.config.compose import composed, option_files, values_of
 from metacli.config.construct import construct
@@ -27,6 +27,7 @@ from metacli.data.table import Description, Table
 from metacli.errors import UserError
 from metacli.files import digest
 from metacli.metrics import METRICS
+from metacli.weights import load_into
 
 PARADIGMS = sorted(option_files()["paradigm"])
 BACKBONES = sorted(option_files()["backbone"])
@@ -88,8 +89,8 @@ def in_memory(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
         return build.Data(table, sources)
 
     monkeypatch.setattr(build, "build_data", build_data)
-    monkeypatch.setattr(api, "write_report", lambda *ignored: None)
-    monkeypatch.setattr(api, "prepare", lambda device, threads: None)
+    monkeypatch.setattr("metacli.outcome.write_report", lambda *ignored: None)
+    monkeypatch.setattr(experiment, "prepare", lambda device, threads: None)
 
 
 @pytest.mark.parametrize("bn_mode", get_args(BatchNormMode))
@@ -99,10 +100,10 @@ def test_every_paradigm_works_with_every_backbone_in_every_bn_mode(paradigm, bac
     plain = values(*usual(paradigm), f"backbone={backbone}", f"paradigm.bn_mode={bn_mode}")
     if refused(plain, table):
         return
-    experiment = api.assemble(validate(plain))
-    learner, source = experiment.learner, experiment.data.sources["train"]
+    built = experiment.assemble(validate(plain))
+    learner, source = built.learner, built.data.sources["train"]
     episode = source.episode(
-        source.sampler(build.episode_shape(experiment.config.episode.train)), seed=0, step=0, tasks=2
+        source.sampler(build.episode_shape(built.config.episode.train)), seed=0, step=0, tasks=2
     )
     before = deepcopy(learner.state_dict())
     for training in (True, False):
@@ -117,7 +118,7 @@ def test_every_paradigm_works_with_every_backbone_in_every_bn_mode(paradigm, bac
     if component("paradigm", paradigm).trains and list(learner.parameters()):
         losses.sum().backward()
         assert any(parameter.grad is not None for parameter in learner.parameters())
-    found = experiment.evaluate("test", Console())
+    found = built.evaluate("test", Console())
     assert found.results.predicted.shape == (8, 9) if classifies(paradigm) else (8, 3, 1)
     assert learner.training
     assert _same(before, learner.state_dict())
@@ -194,15 +195,15 @@ def classifies(paradigm: str) -> bool:
 
 def gain(config: Config, folder: Path) -> np.ndarray:
     """By how much training betters the headline metric of each test episode, [E]; an error, by its logarithm."""
-    experiment = api.assemble(config)
+    built = experiment.assemble(config)
 
     def measured() -> np.ndarray:
-        results = experiment.evaluate("test", Console()).results
+        results = built.evaluate("test", Console()).results
         values = results.values()[results.primary]
         return values if METRICS[results.primary].higher_is_better else -np.log(values)
 
     untrained = measured()
-    api.load_into(experiment.learner, api.train(config, folder).best)
+    load_into(built.learner, api.train(config, folder).best)
     return measured() - untrained
 
 

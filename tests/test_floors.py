@@ -40,10 +40,13 @@ FLOORS = {
     "trainer": 5,
     "evaluator": 5,
     "runlist": 5,
+    "weights": 5,
     "report": 5,
     "config": 6,
     "sweeps": 6,
     "build": 7,
+    "experiment": 7,
+    "outcome": 7,
     "api": 8,
     "commands": 8,
     "cli": 8,
@@ -58,6 +61,8 @@ BESIDE = {
     "backbones": {"layers"},
     "heads": {"layers"},
     "evaluator": {"report"},  # it fills what a report is made of
+    "experiment": {"build"},
+    "outcome": {"experiment"},
     "commands": {"api", "cli"},  # completion reads the table of commands
     "cli": {"commands"},
 }

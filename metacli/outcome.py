@@ -1,0 +1,115 @@
+"""The end of a run: evaluate the asked split once, and write down what came out."""
+
+import shlex
+import time
+from typing import Any
+
+import yaml
+
+from metacli import provenance
+from metacli.config.compatibility import batch_norm_mode, derivative_order
+from metacli.console import Console
+from metacli.errors import UserError
+from metacli.evaluator import Evaluation
+from metacli.experiment import Experiment
+from metacli.metrics import METRICS, shown
+from metacli.report.read import read_report
+from metacli.report.results import summarise
+from metacli.report.write import write_report
+from metacli.rundir import RunFolder, open_run
+from metacli.trainer import Progress
+
+
+def report(
+    experiment: Experiment,
+    run: RunFolder,
+    console: Console,
+    progress: Progress,
+    started: float | None = None,
+) -> None:
+    """Read the asked split once and write what came out. started: None where the report is made anew."""
+    config = experiment.config
+    evaluation = experiment.evaluate(config.report.split, console)
+    if started is None:
+        _require_same(run, experiment, evaluation)
+    facts = {
+        "paradigm": config.paradigm.name,
+        "family": config.paradigm.family,
+        "dataset": config.dataset.name,
+        "backbone": run.choices().get("backbone", config.backbone.name),
+        "seed": config.seed,
+        "device": str(experiment.device),
+        "threads": experiment.threads,
+        "seconds_train": round(progress.seconds, 1),
+        "seconds_total": _seconds_total(run, started),
+        "weights": _weights(run),
+        "parameters": sum(parameter.numel() for parameter in experiment.learner.parameters()),
+    }
+    summary = summarise(
+        evaluation.results, _protocol(experiment, evaluation.episode_hash), facts, evaluation.result_hash
+    )
+    primary = summary["primary"]
+    headline = {"metric": primary, "split": config.report.split, **summary["metrics"][primary]}
+    run.update_manifest(
+        result_hash=evaluation.result_hash, episode_hash=evaluation.episode_hash, headline=headline
+    )
+    config_text = yaml.safe_dump(run.config(), sort_keys=False, allow_unicode=True)
+    write_report(run.report, evaluation.results, summary, progress.history, config_text, _command(run))
+    measured = shown(primary, headline["mean"], headline["ci95"])
+    console.say(f"{config.report.split} {METRICS[primary].words} {measured} over {headline['n']} episodes")
+    console.say(f"report {run.report / 'report.html'}")
+
+
+def _require_same(run: RunFolder, experiment: Experiment, evaluation: Evaluation) -> None:
+    manifest = run.manifest()
+    if evaluation.result_hash != manifest["result_hash"]:
+        changes = provenance.differences(manifest, experiment.manifest())
+        why = "; ".join(changes) or "the weights or the data have changed"
+        raise UserError(
+            f"{run.path}: its weights give another result now ({why}); the report stays as it was",
+            f"a report of its own: metacli eval {run.evaluates or run.path}",
+        )
+
+
+def _seconds_total(run: RunFolder, started: float | None) -> float | None:
+    if started is not None:
+        return round(time.monotonic() - started, 1)
+    try:
+        seconds: float | None = read_report(run.report)["run"]["seconds_total"]
+    except UserError:  # the report that is to be replaced is gone or damaged
+        return None
+    return seconds
+
+
+def _weights(run: RunFolder) -> str:
+    if not run.evaluates:
+        return "of this run"
+    trained = open_run(run.evaluates).config()
+    return f"of {run.evaluates}, trained by {trained['paradigm']['name']} on {trained['dataset']['name']}"
+
+
+def _command(run: RunFolder) -> str:
+    """What repeats it."""
+    again = ["eval", run.evaluates, *run.overrides()] if run.evaluates else ["rerun", str(run.path)]
+    return shlex.join(["metacli", *again])
+
+
+def _protocol(experiment: Experiment, episode_hash: str) -> dict[str, Any]:
+    config, table = experiment.config, experiment.data.table
+    unread = set() if table.kind == "classify" else {"ways"}
+    return {
+        "bn_mode": batch_norm_mode(config),
+        "order": derivative_order(config),
+        "episode": config.episode.model_dump(exclude=dict.fromkeys(("train", "val", "test"), unread)),
+        "episode_hash": episode_hash,
+        "selection": _selection(experiment),
+        "class_overlap": table.class_overlap,
+        "split": config.report.split,
+    }
+
+
+def _selection(experiment: Experiment) -> str:
+    if not experiment.trains:
+        return "none: nothing is trained"
+    on_these = ", on these very episodes: optimistic" if experiment.config.report.split == "val" else ""
+    return f"best validation {METRICS[experiment.headline].words}{on_these}"
