@@ -30,10 +30,16 @@ def build_data(config: Config, device: torch.device) -> Data:
 
 
 def build_learner(config: Config, table: Any, device: torch.device) -> Learner:
+    ways = config.episode.train.ways
+    return learner_of(
+        config, TaskSpec(kind=table.kind, shape=table.shape, outputs=table.outputs(ways)), device
+    )
+
+
+def learner_of(config: Config, spec: TaskSpec, device: torch.device) -> Learner:
     """Initial weights depend on the seed alone."""
-    spec = TaskSpec(kind=table.kind, shape=table.shape, outputs=table.outputs(config.episode.train.ways))
     with seeded(config.seed, "weights"):
-        backbone = construct("backbone", config.backbone, shape=table.shape)
+        backbone = construct("backbone", config.backbone, shape=spec.shape)
         learner = construct(
             "paradigm", config.paradigm, spec=spec, backbone=backbone, features=backbone.features
         )

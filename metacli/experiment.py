@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -61,6 +61,7 @@ class Experiment:
             "device": str(self.device),
             "threads": self.threads,
             "chunk": self.config.trainer.chunk,
+            "task": asdict(self.learner.spec),
             "data": {
                 "fingerprint": table.fingerprint,
                 "splits": table.split_fingerprint,

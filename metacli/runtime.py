@@ -4,11 +4,16 @@ import contextlib
 import ctypes
 import hashlib
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import torch
 
 from metacli.errors import UserError
+
+_GLOBAL_GENERATOR = threading.Lock()
 
 
 def generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:
@@ -20,7 +25,7 @@ def generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:
 @contextlib.contextmanager
 def seeded(seed: int, purpose: str) -> Iterator[None]:
     """For library code that only knows torch's global generator (weight initialisers); restored after it."""
-    with torch.random.fork_rng(devices=[]):
+    with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
         torch.random.default_generator.set_state(generator(seed, purpose).get_state())
         yield
 
@@ -61,6 +66,48 @@ def prepare(device: torch.device, threads: int) -> None:
     # A debugging aid that costs 13 % here.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     _keep_heap()
+
+
+@contextlib.contextmanager
+def borrowed() -> Iterator[None]:
+    """torch as a new process has it, whatever the user's own code has set; afterwards as that had it.
+
+    All that `prepare` sets is put back, save the heap, which stays kept.
+    """
+    before = [(write, read()) for read, write in _settings()]
+    try:
+        torch.set_float32_matmul_precision("highest")
+        with usual_tensors():
+            yield
+    finally:
+        for write, value in before:
+            write(value)
+
+
+@contextlib.contextmanager
+def usual_tensors() -> Iterator[None]:
+    """New tensors are float32, on the CPU and may have gradients, whatever the user's own code has set."""
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    # To name a device makes every call of torch slower.
+    here = contextlib.nullcontext() if device.type == "cpu" else torch.device("cpu")
+    torch.set_default_dtype(torch.float32)
+    try:
+        with here, torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
+def _settings() -> list[tuple[Callable[[], Any], Callable[[Any], None]]]:
+    """How to read and how to write each."""
+    cudnn, deterministic = torch.backends.cudnn, torch.utils.deterministic
+    attributes = ((cudnn, "allow_tf32"), (cudnn, "benchmark"), (deterministic, "fill_uninitialized_memory"))
+    return [
+        (torch.get_num_threads, torch.set_num_threads),
+        (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+        (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+        *((partial(getattr, *where), partial(setattr, *where)) for where in attributes),
+    ]
 
 
 def _keep_heap() -> None:

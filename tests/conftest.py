@@ -1,8 +1,12 @@
-"""What many tests share: the devices of this machine, and a small data set made of numbers."""
+"""What many tests share: the devices of this machine, a small data set made of numbers, and one made of photographs."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from metacli.data.table import Table
 
@@ -41,3 +45,45 @@ def make_table() -> Table:
 @pytest.fixture
 def table() -> Table:
     return make_table()
+
+
+@pytest.fixture(scope="session")
+def photographs() -> Callable[..., Path]:
+    """Make folders of images: `root`/class_00/00.png ..., [10, 10] gray."""
+
+    def make(root: Path, classes: int, each: int = 8) -> Path:
+        random = np.random.default_rng(0)
+        for label in range(classes):
+            pattern = random.integers(0, 256, (10, 10))
+            folder = root / f"class_{label:02d}"
+            folder.mkdir(parents=True)
+            for number in range(each):
+                pixels = np.clip(pattern + random.normal(0, 40, (10, 10)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number:02d}.png")
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def photos(photographs: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """15 classes x 8 images."""
+    return photographs(tmp_path_factory.mktemp("photos"), 15)
+
+
+@pytest.fixture(scope="session")
+def settings(photos: Path) -> list[str]:
+    """Overrides for a run of seconds on `photos`, five classes a split."""
+    return [
+        "dataset=imagefolder",
+        f"dataset.root={photos}",
+        "dataset.size=10",
+        "dataset.mode=gray",
+        "dataset.split_sizes=[5,5,5]",
+        "backbone.width=8",
+        "episode.train.queries=2",
+        "episode.val={ways: 5, shots: 1, queries: 2, count: 6}",
+        "episode.test={ways: 5, shots: 1, queries: 2, count: 12}",
+        "trainer={steps: 40, meta_batch: 4, chunk: 4, val_every: 10, log_every: 7}",
+        "device.threads=1",
+    ]

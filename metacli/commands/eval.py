@@ -1,16 +1,26 @@
 """metacli eval RUN [OVERRIDE ...]: the best weights of a run on other episodes, another split or other data."""
 
+from collections.abc import Sequence
+
 from metacli.commands.checked import checked
+from metacli.commands.job import Job, evaluate
 from metacli.commands.saved import changed, named_run
 from metacli.config.compatibility import check_fixed_ways
 from metacli.config.recompose import Values
 from metacli.config.registry import component
 from metacli.config.validate import validate
 from metacli.errors import UserError
+from metacli.rundir import RunFolder
 
 
 def run(arguments: list[str]) -> int:
     saved, overrides = named_run(arguments, "eval")
+    evaluate(saved, evaluation(saved, overrides))
+    return 0
+
+
+def evaluation(saved: RunFolder, overrides: Sequence[str]) -> Job:
+    """An evaluation of `saved` with `overrides`, to be. Raises UserError where its weights do not go with them."""
     trained = saved.config()
     asked = changed(saved, trained, overrides)
     values = _with_training_of(trained, asked.values)
@@ -24,11 +34,7 @@ def run(arguments: list[str]) -> int:
     if component("paradigm", config.paradigm.name).fixed_ways:
         check_fixed_ways(config, trained["episode"]["train"]["ways"], (config.report.split,))
     config, notes = checked(values, overrides, training=False)
-
-    from metacli import api
-
-    api.evaluate_run(saved, config, overrides=overrides, choices=asked.choices, notes=notes)
-    return 0
+    return Job(config, overrides, asked.choices, notes)
 
 
 def _with_training_of(trained: Values, values: Values) -> Values:

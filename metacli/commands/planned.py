@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -11,34 +10,14 @@ from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from metacli.commands.checked import check_new_run, checked
 from metacli.commands.composing import ONE_CONFIG, compose_each
 from metacli.commands.flags import flags_first
+from metacli.commands.job import Job, new_job
 from metacli.config.compose import chosen, values_of
-from metacli.config.schema import Config
 from metacli.errors import UserError, suggest
 
 _OPTIONAL = ("joblib", "submitit_local", "submitit_slurm")
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run to be: its checked config and where it came from."""
-
-    config: Config
-    overrides: Sequence[str]
-    choices: dict[str, str]
-    notes: Sequence[str]
-
-    @property
-    def root(self) -> Path:
-        return Path(self.config.run.root).expanduser()
-
-    @property
-    def parent(self) -> Path:
-        """Where its run goes, unless it is part of a sweep."""
-        return self.root / self.config.run.name
 
 
 @dataclass(frozen=True)
@@ -92,11 +71,8 @@ def _refuse(arguments: Sequence[str], launchers: Sequence[str]) -> None:
 
 def _job(composed: DictConfig) -> Job:
     runtime = HydraConfig.get()
-    overrides = list(runtime.overrides.task)
-    config, notes = checked(values_of(composed), overrides)
-    job = Job(config, overrides, chosen(DictConfig({"hydra": runtime})), notes)
-    check_new_run(config, job.root / "sweeps" if _is_sweep() else job.parent)
-    return job
+    choices = chosen(DictConfig({"hydra": runtime}))
+    return new_job(values_of(composed), list(runtime.overrides.task), choices, sweeps=_is_sweep())
 
 
 def _is_sweep() -> bool:

@@ -1,21 +1,17 @@
 """metacli rerun RUN [OVERRIDE ...]: a new run from a saved one. Without overrides it must come out identical."""
 
-from pathlib import Path
+from dataclasses import replace
 
-from metacli.commands.checked import check_new_run, checked
+from metacli import provenance
+from metacli.commands.job import new_job, train
 from metacli.commands.saved import as_it_ran, changed, named_run
 
 
 def run(arguments: list[str]) -> int:
     saved, overrides = named_run(arguments, "rerun")
     again = changed(saved, as_it_ran(saved), overrides)
-    config, notes = checked(again.values, overrides)
-    parent = Path(config.run.root).expanduser() / config.run.name
-    check_new_run(config, parent)
-
-    from metacli import api, provenance
-
-    new = api.train(config, parent, overrides=again.command, choices=again.choices, notes=notes)
+    job = new_job(again.values, overrides, again.choices)
+    new = train(replace(job, overrides=again.command))
     if overrides:
         return 0
     written = saved.manifest()

@@ -12,10 +12,15 @@ def named_run(arguments: Sequence[str], command: str) -> tuple[RunFolder, list[s
     """The run, and the overrides that follow it."""
     if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
         raise UserError(f"{command}: which run?", f"metacli {command} runs/NAME/ID")
-    run = open_run(arguments[0])
+    return trained_run(arguments[0], f"metacli {command}"), list(arguments[1:])
+
+
+def trained_run(path: str, instead: str) -> RunFolder:
+    """The run in a folder. Raises UserError where there is none, with `instead` where it is an evaluation of one."""
+    run = open_run(path)
     if run.evaluates:
-        raise UserError(f"{arguments[0]}: an evaluation, not a run", f"metacli {command} {run.evaluates}")
-    return run, list(arguments[1:])
+        raise UserError(f"{path}: an evaluation, not a run", f"{instead} {run.evaluates}")
+    return run
 
 
 def changed(run: RunFolder, values: Mapping[str, Any], overrides: Sequence[str]) -> Recomposed:

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from metacli.commands.planned import Job, Plan, chosen_launcher, is_launcher, planned
+from metacli.commands.job import Job
+from metacli.commands.planned import Plan, chosen_launcher, is_launcher, planned
 from metacli.commands.stop import signals, stop
 from metacli.commands.work import work
 from metacli.errors import UserError

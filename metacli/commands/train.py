@@ -4,6 +4,7 @@ Hydra's own flags work: -m, --cfg job, --info, --config-dir, --help.
 """
 
 from metacli.commands import sweep
+from metacli.commands.job import train
 from metacli.commands.planned import planned
 
 
@@ -12,7 +13,5 @@ def run(arguments: list[str]) -> int:
     if plan.sweeps:
         return sweep.start(plan)
     for job in plan.jobs:  # one, or none for --help and its like
-        from metacli import api  # torch from here on
-
-        api.train(job.config, job.parent, overrides=job.overrides, choices=job.choices, notes=job.notes)
+        train(job)
     return 0

@@ -1,7 +1,8 @@
 """Hydra composition: where configs are found, and what a composed config says."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobRuntime
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from metacli.config.registry import SEVERAL
@@ -40,9 +44,13 @@ def search_folders() -> list[Path]:
 
 
 class SearchFolders(SearchPathPlugin):
-    """Registered with Hydra, so that completion and --help see the options too."""
+    """Registered with Hydra, so that completion and --help see the options too. Nothing to Hydras that are not ours."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        if all(
+            element.provider != "main" or not _is_ours(element.path) for element in search_path.get_path()
+        ):
+            return
         for folder in search_folders():
             search_path.append("metacli-extension", f"file://{folder}")
 
@@ -54,12 +62,26 @@ def register() -> None:
 def composed(overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
     """What `metacli train` with these overrides would run, and the option of each group."""
     register()
-    with initialize_config_dir(config_dir=str(config_folder()), **base_version()):
+    with our_hydra():
         config = compose(config_name="config", overrides=list(overrides), return_hydra_config=True)
     options = chosen(config)
     with open_dict(config):
         del config["hydra"]
     return config, options
+
+
+@contextmanager
+def our_hydra() -> Iterator[None]:
+    """Hydra, to compose from our configs. One that the user has running in this process is put aside meanwhile."""
+    running, version, name = GlobalHydra().hydra, VersionBase().version_base, JobRuntime().get("name")
+    GlobalHydra().clear()
+    try:
+        with initialize_config_dir(config_dir=str(config_folder()), **base_version()):
+            yield
+    finally:
+        JobRuntime().set("name", name)
+        VersionBase().version_base = version
+        GlobalHydra().hydra = running
 
 
 def option_files() -> dict[str, dict[str, Path]]:
@@ -99,3 +121,7 @@ def chosen(config: DictConfig) -> dict[str, str]:
 def base_version() -> dict[str, Any]:
     """Hydra 1.3 warns without `version_base`, 1.4 warns with it."""
     return {"version_base": None} if hydra.__version__.startswith("1.3") else {}
+
+
+def _is_ours(path: str | None) -> bool:
+    return path is not None and Path(path.removeprefix("file://")) == config_folder()

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import hydra
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from metacli.config.compose import base_version, composed, config_folder, option_files, values_of
+from metacli.config.compose import composed, option_files, our_hydra, values_of
 from metacli.errors import UserError
 
 Values = dict[str, Any]
@@ -53,9 +53,9 @@ def recompose(
         options = dict(choices)
     fresh = {group for group in after if group in switches or options.get(group) != choices.get(group)}
     node = OmegaConf.create(_merged(saved, before, after, fresh))
-    ConfigStore.instance().store(name="saved", node=node, **_replacing())
-    with initialize_config_dir(config_dir=str(config_folder()), **base_version()):
-        values = values_of(compose(config_name="saved", overrides=settings))
+    ConfigStore.instance().store(name="metacli_saved", node=node, **_replacing())
+    with our_hydra():
+        values = values_of(compose(config_name="metacli_saved", overrides=settings))
     return Recomposed(values, options, wanted + settings)
 
 

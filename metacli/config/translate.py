@@ -50,7 +50,7 @@ def _missing_option(error: MissingConfigException) -> UserError:
 
 def _of_hydra(error: BaseException) -> UserError | None:
     first = _first_line(error)
-    if match := re.match(r"Ambiguous value for argument '((.+)=(.+))'", first):
+    if match := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '((.+)=(.+))'", first):
         text, key, values = match.groups()
         return UserError(
             f"{text}: several values", f"a sweep: metacli train -m {text}; a list: {key}=[{values}]"

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import PIL
@@ -68,6 +69,12 @@ def decode(
     some = ", ".join(skipped[:3]) + (", …" if len(skipped) > 3 else "")
     note = f"{len(skipped)} of {len(names)} images cannot be read and are left out: {some}"
     return images[readable], np.flatnonzero(readable), (note,)
+
+
+def decode_files(files: Sequence[str], *, size: int, mode: str) -> np.ndarray:
+    """The images [N, size, size, C] in `files`. Raises UserError at the first unreadable one."""
+    images, _, _ = decode(files, lambda file: Path(file).read_bytes(), size=size, mode=mode, on_error="raise")
+    return images
 
 
 def square(content: bytes, *, size: int, mode: str) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from metacli.data.class_split import split_of_folders, split_of_json
-from metacli.data.decode import CHANNELS, DECODER, decode
+from metacli.data.decode import CHANNELS, DECODER, decode, decode_files
 from metacli.data.photos import Photo, few, photo_stamp, photos_of_csv, photos_of_folders
 from metacli.data.table import SPLITS, Augmentation, Description, Table, cached, split_classes
 from metacli.errors import UserError
@@ -102,6 +102,10 @@ class ImageFolder:
             notes=listing.notes + table.notes + _left_out(thin, f"dataset.min_images={self.min_images}"),
             augmentation=self.augmentation,
         )
+
+    def read(self, files: Sequence[str]) -> np.ndarray:
+        """Other images [N, size, size, C], decoded as `build` does. Raises UserError at an unreadable one."""
+        return decode_files(files, size=self.size, mode=self.mode)
 
     @property
     def _root(self) -> Path:

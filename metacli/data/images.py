@@ -73,8 +73,7 @@ class ImageSource:
         tasks, ways, each = rows.shape
         labels = torch.arange(ways).repeat_interleave(each).expand(tasks, -1)
         rows = rows.flatten(1)
-        images = self.images[rows.to(self.images.device)]  # [T, N, H, W, C]
-        x = images.permute(0, 1, 4, 2, 3).to(torch.float32).div_(255)
+        x = scaled(self.images[rows.to(self.images.device)])
         return Examples({"x": x}, labels, torch.ones_like(labels, dtype=torch.bool), rows, classes).to(
             self.device
         )
@@ -86,3 +85,8 @@ def sources(table: Table, device: torch.device) -> Mapping[str, ImageSource]:
     return {
         split: ImageSource(table=table, split=split, device=device, images=images) for split in table.splits
     }
+
+
+def scaled(images: Tensor) -> Tensor:
+    """[..., H, W, C] uint8 -> [..., C, H, W] float32 from 0 to 1."""
+    return images.movedim(-1, -3).to(torch.float32).div_(255)

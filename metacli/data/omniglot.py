@@ -17,7 +17,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from metacli.data.decode import DECODER, decode
+from metacli.data.decode import DECODER, decode, decode_files
 from metacli.data.table import SPLITS, Description, Table, cached, split_classes
 from metacli.errors import UserError
 from metacli.files import digest, stamp
@@ -94,6 +94,10 @@ class Omniglot:
         upright = cached("omniglot", key, lambda: self._decoded(folder, names))
         # Rotations and splits come after the cache: one file of 25 MB serves every setting of both.
         return replace(_rotated(replace(upright, splits=splits), self._turns), variants=self._variants)
+
+    def read(self, files: Sequence[str]) -> np.ndarray:
+        """Other drawings, black on white, as [N, size, size, 1] with ink = 255. Raises UserError as `build` does."""
+        return 255 - decode_files(files, size=self.size, mode="gray")
 
     @property
     def _turns(self) -> int:

@@ -1,7 +1,8 @@
 """What a data set hands over, before anything knows of torch: descriptions, tables and class splits.
 
 A data set kind is a class with `describe() -> Description` (counts only, no pixels decoded, no torch) and
-`build() -> Table`. Both see the same classes in the same order.
+`build() -> Table`. Both see the same classes in the same order. One whose items are files of images also has
+`read(files) -> images`, by which a trained network is shown others.
 """
 
 import contextlib

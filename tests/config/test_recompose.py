@@ -35,8 +35,7 @@ def folder(tmp_path, monkeypatch):
     """A copy of the configs that may be edited."""
     copy = tmp_path / "configs"
     shutil.copytree(compose.config_folder(), copy)
-    for module in (compose, recompose):
-        monkeypatch.setattr(module, "config_folder", lambda: copy)
+    monkeypatch.setattr(compose, "config_folder", lambda: copy)
     return copy
 
 

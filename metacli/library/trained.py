@@ -1,0 +1,129 @@
+"""A trained learner from its run, to be adapted to classes of one's own.
+
+learner = metacli.load("runs/protonet-imagefolder/20261123-101500-1a2b3c")
+predictor = learner.adapt(["cat1.jpg", "cat2.jpg", "dog1.jpg"], ["cat", "cat", "dog"])
+predictor("new.jpg").labels
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import overload
+
+import torch
+
+from metacli.build import learner_of
+from metacli.commands.saved import trained_run
+from metacli.config.compatibility import batch_norm_mode
+from metacli.config.construct import construct
+from metacli.config.registry import component
+from metacli.config.schema import Config
+from metacli.config.validate import validate
+from metacli.episode import Examples, Predictor, TaskSpec
+from metacli.errors import UserError
+from metacli.learner import Learner
+from metacli.library.images import ImageReader, Images
+from metacli.library.labels import Label, numbered
+from metacli.library.predictor import ClassPredictor, exactly
+from metacli.rundir import RunFolder
+from metacli.runtime import resolve_device, usual_tensors
+from metacli.weights import load_into
+
+
+def load(run: str | os.PathLike[str], *, device: str = "cpu") -> "TrainedLearner":
+    """The learner that a run trained, with its best weights, in eval mode. The data set need not be there.
+
+    run: its folder, or what `train` returned · device: cpu, cuda, cuda:N, mps or auto.
+    Raises UserError where the folder is no run, its files are damaged, or the device is not there.
+    """
+    saved = trained_run(os.fspath(run), "load the run itself:")
+    values = saved.config()
+    values["device"]["name"] = str(device)
+    config = validate(values)
+    where = resolve_device(config.device.name)
+    with usual_tensors():
+        learner = learner_of(config, _task(saved, config), where)
+        load_into(learner, saved.best)
+    return TrainedLearner(saved.path.absolute(), config, where, learner.eval())
+
+
+@dataclass(frozen=True)
+class TrainedLearner:
+    """run: its folder · config: of the run · learner: the network and how it adapts, in core types."""
+
+    run: Path
+    config: Config = field(repr=False)
+    device: torch.device
+    learner: Learner = field(repr=False)
+
+    @property
+    def transductive(self) -> bool:
+        """Whether images that are predicted together influence each other: bn_mode is batch.
+
+        Then predictions of one image alone are worse than what the report promises.
+        """
+        return batch_norm_mode(self.config) == "batch"
+
+    @overload
+    def adapt(self, support: Examples) -> Predictor: ...
+    @overload
+    def adapt(self, support: Images, labels: Iterable[Label]) -> ClassPredictor[Label]: ...
+
+    def adapt(
+        self, support: Images | Examples, labels: Iterable[Label] | None = None
+    ) -> ClassPredictor[Label] | Predictor:
+        """Learn classes from a few labelled images. Nothing of the learner changes: adapt it as often as you like.
+
+        support: images, see `ImageReader` · labels: one for each, any hashable values; a class may have more images
+        than another. Examples of T tasks, which bring their own labels, give a core Predictor.
+        Raises UserError where images and labels do not fit each other or the network, and where a head that is built
+        for so many classes (MAML's) is given another number.
+        """
+        with exactly(self.device):
+            if isinstance(support, Examples):
+                return self.learner.adapt(support.to(self.device))
+            self._check_kind()
+            images = self._reader(support)
+            classes, numbers = numbered(labels, len(images))
+            self._check_ways(len(classes))
+            examples = _one_task(images, numbers, len(classes)).to(self.device)
+            return ClassPredictor(classes, self.learner.adapt(examples), self._reader)
+
+    @property
+    def _reader(self) -> ImageReader:
+        dataset = construct("dataset", self.config.dataset)
+        return ImageReader(self.learner.spec.shape, self.device, getattr(dataset, "read", None))
+
+    def _check_kind(self) -> None:
+        if self.learner.spec.kind != "classify":
+            raise UserError(
+                f"{self.run}: was trained to {self.learner.spec.kind}, and named classes are to classify",
+                "give adapt the core type: metacli.episode.Examples",
+            )
+
+    def _check_ways(self, ways: int) -> None:
+        name, trained = self.config.paradigm.name, self.learner.spec.outputs
+        if component("paradigm", name).fixed_ways and ways != trained:
+            raise UserError(
+                f"{ways} classes: the head of {name} is built for {trained}",
+                f"give images of {trained} classes, or train with episode.train.ways={ways} (val and test, too),"
+                " or a paradigm without a fixed head: paradigm=protonet",
+            )
+
+
+def _task(saved: RunFolder, config: Config) -> TaskSpec:
+    """What the learner was built for."""
+    written = saved.manifest().get("task")
+    if written is None:  # a run of before it was written down: its data set says it
+        shape = construct("dataset", config.dataset).describe().shape
+        return TaskSpec("classify", shape, config.episode.train.ways)
+    return TaskSpec(**written | {"shape": tuple(written["shape"])})
+
+
+def _one_task(images: torch.Tensor, numbers: torch.Tensor, ways: int) -> Examples:
+    """images [N, C, H, W], numbers of their classes [N] -> T = 1."""
+    labels = numbers[None]
+    mask = torch.ones_like(labels, dtype=torch.bool)
+    rows = torch.arange(len(numbers))[None]
+    return Examples({"x": images[None]}, labels, mask, rows, torch.arange(ways)[None])
