@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "compare.md"
-
 
 @pytest.fixture(scope="session")
 def trained(forks, finished, tmp_path_factory):
@@ -64,6 +62,8 @@ def test_the_runs_below_a_folder_are_ranked_without_torch(checks, trained, tmp_p
     assert "NOT RANKED with the others: row 4, transductive" in done.out
     assert all(len(line) <= 80 for line in done.out.splitlines() if "/" not in line)
     assert done.out.endswith(f"written: {tmp_path}/out/compare.html\n")
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"compare.html", "compare.md", "compare.csv", "pairs.csv"}
 
 
 def test_seeds_become_one_row(checks, trained, tmp_path):
@@ -160,17 +160,3 @@ def test_an_output_that_cannot_be_written_is_told(checks, trained, tmp_path):
     (tmp_path / "taken").write_text("a file")
     told = checks("compare", "runs", "--out", str(tmp_path / "taken"), folder=trained).message()
     assert told.startswith(f"metacli: cannot write {tmp_path}/taken/compare.csv")
-
-
-def test_the_commands_of_the_document_work(checks, folder):
-    commands = re.findall(r"^    metacli (compare .*?)(?:\s{2,}.*)?$", DOCUMENT.read_text("utf-8"), re.M)
-    assert len(commands) >= 6
-    for command in commands:
-        done = checks(*shlex.split(command), folder=folder)
-        assert (done.code, done.err) in ((0, ""), (1, "")), command
-    assert {path.name for path in (folder / "comparison").iterdir()} == {
-        "compare.html",
-        "compare.md",
-        "compare.csv",
-        "pairs.csv",
-    }

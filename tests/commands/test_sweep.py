@@ -1,8 +1,7 @@
-"""Sweeps: the grid, failures, interruptions, launchers, and the examples of docs/sweeps.md."""
+"""Sweeps: the grid, failures, interruptions, launchers."""
 
 import csv
 import json
-import shlex
 import shutil
 import signal
 import time
@@ -12,15 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from metacli.commands.composing import compose_each
 from metacli.commands.work import work
-from metacli.config.compose import values_of
-from metacli.config.schema import Config
-from metacli.config.validate import validate
 from metacli.files import digest
 from metacli.sweeps.folder import create, open_sweep
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "sweeps.md"
 BITS = ["metrics.jsonl", "checkpoints/best.safetensors", "report/predictions.csv", "report/episodes.csv"]
 LAUNCHERS = {
     "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
@@ -42,10 +36,10 @@ def unbroken(forks, short, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def documented(forks, short, tmp_path_factory) -> tuple:
-    """The first example of the document: the folder where it was run, and what it said."""
-    folder = tmp_path_factory.mktemp("documented")
-    command = [*examples()[0], *short, "trainer.steps=1"]
+def of_six(forks, short, tmp_path_factory) -> tuple:
+    """The folder where a sweep of six jobs was run, and what it said."""
+    folder = tmp_path_factory.mktemp("six")
+    command = ["sweep", "paradigm=maml,protonet", "seed=0,1,2", *short, "trainer.steps=1"]
     return folder, forks.start(*command, folder=folder).wait().succeeded()
 
 
@@ -69,12 +63,6 @@ def begun(forks, short, tmp_path):
         if process.poll() is None:
             process.signal(signal.SIGKILL)
             process.wait()
-
-
-def examples() -> list[list[str]]:
-    """The arguments of every metacli command that stands on a line of its own in the document."""
-    lines = [line.strip() for line in DOCUMENT.read_text(encoding="utf-8").splitlines()]
-    return [shlex.split(line)[1:] for line in lines if line.startswith("metacli ")]
 
 
 def the_sweep(folder: Path) -> Path:
@@ -109,8 +97,8 @@ def times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != ".lock"}
 
 
-def test_a_sweep_is_a_run_for_every_combination_and_a_row_for_every_configuration(documented):
-    folder, done = documented
+def test_a_sweep_is_a_run_for_every_combination_and_a_row_for_every_configuration(of_six):
+    folder, done = of_six
     sweep = the_sweep(folder)
     wanted = [(paradigm, seed) for paradigm in ("maml", "protonet") for seed in (0, 1, 2)]
     for number, (paradigm, seed) in enumerate(wanted, 1):
@@ -336,20 +324,3 @@ def test_a_sweep_is_called_what_run_name_says_but_not_over_another(runs, checks,
     told = checks("sweep", *short, "run.name=mine").message()
     assert "run.name=mine: runs/sweeps/mine is there already\n" in told
     assert "metacli sweep --resume runs/sweeps/mine" in told
-
-
-def test_the_examples_of_the_document_work(documented, runs):
-    """The first made a sweep, which others resume; of the rest, whose data may be missing, the grid is composed."""
-    folder, _ = documented
-    _, *others = examples()
-    resumes = [command for command in others if "--resume" in command]
-    assert len(resumes) == 2
-    for command in resumes:
-        command[command.index("--resume") + 1] = str(the_sweep(folder))
-        assert "6 jobs, 6 done" in runs(*command).succeeded().out
-    grids = {tuple(part for part in command[1:] if "hydra" not in part) for command in others}
-    assert len(grids) > 4
-    for grid in grids - {tuple(command[1:]) for command in resumes}:
-        jobs: list[Config] = []
-        compose_each(["-m", *grid], lambda composed, jobs=jobs: jobs.append(validate(values_of(composed))))
-        assert len(jobs) > 1
