@@ -66,11 +66,24 @@ def _dispatch(arguments: list[str]) -> int:
     if name not in COMMANDS:
         return _unknown(name)
     if name != "train" and not {"-h", "--help"}.isdisjoint(rest):  # train's own help shows every key
-        usage, about = COMMANDS[name]
-        print(f"{f'metacli {name} {usage}'.rstrip()}: {about}")
+        print(_documentation(name))
         return 0
     code: int = import_module(f"metacli.commands.{name}").run(rest)
     return code
+
+
+def _documentation(name: str) -> str:
+    """The docstring of its module, for 80 columns; read without importing what the command needs."""
+    import ast
+    import textwrap
+    from pathlib import Path
+
+    path = Path(__file__).parent / "commands" / f"{name}.py"
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or name
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(
+        p if p.startswith("    ") else textwrap.fill(p, 80, break_on_hyphens=False) for p in paragraphs
+    )
 
 
 def _unknown(name: str) -> int:

@@ -1,6 +1,6 @@
 """metacli compare RUN|DIR ...: one table of finished runs, ranked where they were asked the same questions.
 
-    metacli compare runs/maml-glyphs/20261123-101500-1a2b3c runs/sweeps --over-seeds --out comparison
+    metacli compare runs/maml-glyphs runs/sweeps --over-seeds --out comparison
 
 A DIR is searched for runs; --evaluations takes the evaluations below them too. --over-seeds: runs that differ in
 nothing but the seed become one row. --across-bn: transductive rows are ranked with the others. --out DIR: compare.html,

@@ -1,9 +1,9 @@
 """metacli completion bash|zsh: prints what teaches a shell to complete metacli's words at TAB.
 
-    eval "$(metacli completion bash)"        in ~/.bashrc; zsh alike, in ~/.zshrc
-
-The shell asks `metacli completion answer LINE`, LINE as far as the cursor, and gets a word a line.
+eval "$(metacli completion bash)"        in ~/.bashrc; zsh alike, in ~/.zshrc
 """
+
+# The shell asks `metacli completion answer LINE`, LINE as far as the cursor, and gets a word a line.
 
 from collections.abc import Sequence
 

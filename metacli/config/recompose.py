@@ -69,7 +69,7 @@ def _keyed(overrides: Sequence[str]) -> list[tuple[str, str]]:
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     for override, text in zip(parsed, overrides, strict=True):
         if override.is_sweep_override():
-            raise UserError(f"{text}: several values", "give one here; sweep with: metacli train -m")
+            raise UserError(f"{text}: several values", "give one here; sweep with: metacli sweep")
     return [(override.key_or_group, text) for override, text in zip(parsed, overrides, strict=True)]
 
 

@@ -53,7 +53,7 @@ def _of_hydra(error: BaseException) -> UserError | None:
     if match := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '((.+)=(.+))'", first):
         text, key, values = match.groups()
         return UserError(
-            f"{text}: several values", f"a sweep: metacli train -m {text}; a list: {key}=[{values}]"
+            f"{text}: several values", f"a sweep: metacli sweep {text}; a list: {key}=[{values}]"
         )
     if match := re.match(r"Could not override '([^']+)'", first):
         return UserError(f"no config group {match.group(1)}", suggest(match.group(1), option_files()))

@@ -2,7 +2,7 @@
 
 A line is {"run": "maml-glyphs/20261124-101500-1a2b3c", "time": "...", "kind": "config" | "row" | "final", ...}.
 
-    metacli train -m seed=0,1,2 tracker=jsonl tracker.jsonl.file=all.jsonl
+    metacli sweep seed=0,1,2 tracker=jsonl tracker.jsonl.file=all.jsonl
 """
 
 import json

@@ -2,7 +2,7 @@
 
 A run is in a database of its own, in one that runs share, or on a server.
 
-    metacli train -m seed=0,1,2 tracker=mlflow tracker.mlflow.uri=sqlite:///mlflow.db
+    metacli sweep seed=0,1,2 tracker=mlflow tracker.mlflow.uri=sqlite:///mlflow.db
     mlflow ui --backend-store-uri sqlite:///mlflow.db
 """
 

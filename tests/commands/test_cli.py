@@ -66,7 +66,14 @@ def test_help_names_every_command_and_exits_with_zero(checks):
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "train"])
 def test_a_command_tells_its_arguments(name, checks):
-    assert checks(name, "--help").succeeded().out.startswith(f"metacli {name}")
+    told = checks(name, "--help").succeeded().out
+    assert told.startswith(f"metacli {name}")
+    assert max(map(len, told.splitlines())) <= 100
+
+
+def test_the_help_of_a_command_names_its_flags(checks):
+    told = checks("compare", "--help").succeeded().out
+    assert all(flag in told for flag in ("--over-seeds", "--across-bn", "--evaluations", "--out DIR"))
 
 
 def test_help_of_train_shows_every_key_and_option(checks):

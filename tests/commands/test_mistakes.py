@@ -48,7 +48,7 @@ CASES = {
     "a reference to nowhere": (["seed=${seeds}"], "Interpolation key 'seeds' not found\n"),
     "several values without -m": (
         ["seed=1,2"],
-        "seed=1,2: several values\na sweep: metacli train -m seed=1,2;",
+        "seed=1,2: several values\na sweep: metacli sweep seed=1,2;",
     ),
     "dashes": (
         ["--paradigm=maml"],
