@@ -7,6 +7,7 @@ metacli.evaluate(run, "episode.test.shots=5")
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -114,7 +115,7 @@ def _finished(run: RunFolder) -> FinishedRun:
     return FinishedRun(run.path.absolute(), read_report(run.report))
 
 
-def _borrowed_torch():  # type: ignore[no-untyped-def]
+def _borrowed_torch() -> AbstractContextManager[None]:
     from metacli.runtime import borrowed  # torch from here on
 
     return borrowed()

@@ -98,8 +98,8 @@ class TrainedLearner:
     def _check_kind(self) -> None:
         if self.learner.spec.kind != "classify":
             raise UserError(
-                f"{self.run}: was trained to {self.learner.spec.kind}, and named classes are to classify",
-                "give adapt the core type: metacli.episode.Examples",
+                f"{self.run}: its tasks are to {self.learner.spec.kind}, not to classify",
+                "give adapt the core type, metacli.episode.Examples",
             )
 
     def _check_ways(self, ways: int) -> None:

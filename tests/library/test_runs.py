@@ -11,6 +11,7 @@ import torch
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.version import getbase
 from omegaconf import OmegaConf
 
 import metacli
@@ -181,11 +182,14 @@ def test_a_hydra_that_the_user_has_running_goes_on(protonet, tmp_path, monkeypat
     (tmp_path / "options" / "backbone").mkdir(parents=True)
     (tmp_path / "options" / "backbone" / "tiny.yaml").write_text("name: pixels\n")
     monkeypatch.setenv("METACLI_CONFIG_PATH", str(tmp_path / "options"))
-    with initialize_config_dir(str(tmp_path / "theirs"), job_name="theirs", **base_version()):
+    older = dict.fromkeys(base_version(), "1.2")
+    with initialize_config_dir(str(tmp_path / "theirs"), job_name="theirs", **older):
+        version = getbase()
         before = compose("app", return_hydra_config=True)
         metacli.evaluate(protonet, "episode.test.count=2")
         with pytest.raises(metacli.UserError, match="unknown key"):
             metacli.train("trainer.stepz=1", "backbone=tiny")
+        assert getbase() == version
         after = compose("app", return_hydra_config=True)
     assert OmegaConf.to_container(after) == OmegaConf.to_container(before)
     assert after.hydra.job.name == "theirs"

@@ -81,7 +81,8 @@ def test_images_may_come_as_files_bytes_or_floats(learner, first_episode, proton
     for images in (list(map(str, support)), x, x.numpy(), floats, floats.numpy(), floats.double()):
         np.testing.assert_array_equal(learner.adapt(images, names)(queries).probabilities, wanted)
     predictor = learner.adapt(support, names)
-    for one in (queries[3], os.fspath(queries[3]), pixels(queries[3:4])):
+    read_only = np.asarray(Image.open(queries[3]))[None, ..., None]
+    for one in (queries[3], os.fspath(queries[3]), pixels(queries[3:4]), read_only):
         np.testing.assert_allclose(predictor(one).probabilities, wanted[3:4], rtol=1e-5)
 
 
