@@ -3,17 +3,19 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from metacli.letters import printable
+
 
 class UserError(Exception):
     """A mistake that the user can mend.
 
-    `problem` names the key and the value; `hint` names the way out.
+    `problem` names the key and the value; `hint` names the way out. Each is one line, whatever it quotes.
     """
 
     def __init__(self, problem: str, hint: str = "") -> None:
         super().__init__(problem)
-        self.problem = problem
-        self.hint = hint
+        self.problem = printable(problem)
+        self.hint = printable(hint)
 
     def __str__(self) -> str:
         return f"{self.problem}\n{self.hint}" if self.hint else self.problem

@@ -10,6 +10,8 @@ from typing import Any
 
 from metacli.errors import UserError
 
+_PARTIAL = ".partial"  # ends the name of a file that is being written
+
 
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write to a temporary neighbour, flush it to disk, then rename: readers see the old file or the new one.
@@ -20,7 +22,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PARTIAL)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
@@ -32,9 +34,19 @@ def write_atomic(path: Path, content: bytes | str) -> None:
             os.unlink(temporary)
         if not isinstance(error, OSError):
             raise
-        raise UserError(
-            f"cannot write {path}: {error.strerror or error}", "check the folder's permissions and free space"
-        ) from error
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"cannot write {path}: {error.strerror or error}", "check the folder's permissions and free space"
+    )
+
+
+def remove_partial(folder: Path) -> None:
+    """What processes that were killed had begun to write below `folder`, where nobody else is at work."""
+    for path in folder.rglob(f".*{_PARTIAL}"):
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -52,6 +64,11 @@ def digest(*parts: bytes | memoryview) -> str:
 def stamp(about: os.stat_result) -> str:
     """What changes with a file's content, without reading it; nobody can put its last time back."""
     return f"{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}"
+
+
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """Where the user's `path` leads: ~ is a home, as long as there is such a user."""
+    return Path(os.path.expanduser(path))
 
 
 def cache_folder() -> Path:

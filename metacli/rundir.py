@@ -21,7 +21,7 @@ from typing import Any, TextIO
 import yaml
 
 from metacli.errors import UserError
-from metacli.files import digest, write_atomic, write_json
+from metacli.files import cannot_write, digest, remove_partial, user_path, write_atomic, write_json
 
 FORMAT = 1  # of a run folder; raised when an older metacli could not read it
 FAILED = "failed: "  # how the line of the log begins that says so
@@ -100,9 +100,15 @@ class RunFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """One process at a time works on a run; the lock goes with the process."""
-        with (self.path / ".lock").open("w") as file:
+        path = self.path / ".lock"
+        try:
+            file = path.open("w")
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        with file:
             if not _taken(file):
                 raise UserError(f"{self.path}: another process works on this run", "wait for it, or stop it")
+            remove_partial(self.path)
             yield
 
     @property
@@ -153,7 +159,7 @@ def require_writable(parent: Path) -> None:
 
 def open_run(path: str | os.PathLike[str], key: str = "") -> RunFolder:
     """An earlier run, which the config `key` names. Raises UserError where it is none, or of another version."""
-    run = RunFolder(Path(path).expanduser())
+    run = RunFolder(user_path(path))
     manifest = run.path / "manifest.json"
     if not manifest.is_file() or not (run.path / "config.yaml").is_file():
         named = f"{key}={path}" if key else str(path)
@@ -185,9 +191,7 @@ def _append(path: Path, line: str) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(line)
     except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror or error}", "check the folder's permissions and free space"
-        ) from error
+        raise cannot_write(path, error) from error
 
 
 def _write_manifest(path: Path, facts: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ import metacli
 PACKAGE = Path(metacli.__file__).parent
 
 FLOORS = {
+    "letters": 0,
     "errors": 0,
     "files": 0,
     "episode": 0,
@@ -55,6 +56,7 @@ FLOORS = {
 
 # Who may import from beside: package, and the packages of its floor that it stands on.
 BESIDE = {
+    "errors": {"letters"},
     "files": {"errors"},
     "runtime": {"errors"},
     "learner": {"objectives"},

@@ -10,6 +10,7 @@ from metacli.config.registry import groups
 from metacli.config.schema import Config
 from metacli.config.validate import validate
 from metacli.errors import UserError
+from metacli.letters import brief, storable
 from metacli.rundir import open_run, require_writable
 
 
@@ -17,7 +18,8 @@ def checked(
     values: dict[str, Any], overrides: Sequence[str], *, training: bool = True
 ) -> tuple[Config, list[str]]:
     """The typed config and what to say of settings without effect. Raises UserError."""
-    _name_no_components(overrides)
+    for override in overrides:
+        _check_override(override)
     config = validate(values)
     data = construct("dataset", config.dataset).describe()
     return config, check(config, data, overrides, training=training)
@@ -30,10 +32,14 @@ def check_new_run(config: Config, parent: Path) -> None:
         open_run(config.run.init_from, "run.init_from")
 
 
-def _name_no_components(overrides: Sequence[str]) -> None:
-    """A name alone would leave the values of another component beside it."""
-    for override in overrides:
-        key, _, value = override.lstrip("+").partition("=")
-        group, _, rest = key.partition(".")
-        if rest == "name" and group in groups():
-            raise UserError(f"{override}: a name goes with its values", f"choose the option: {group}={value}")
+def _check_override(override: str) -> None:
+    if not storable(override):
+        raise UserError(
+            f"{brief(override)}: holds a control character or a line's end, or is not Unicode", "rename it"
+        )
+    key, _, value = override.lstrip("+").partition("=")
+    group, _, rest = key.partition(".")
+    if rest == "name" and group in groups():  # alone it would leave the values of another component beside it
+        raise UserError(
+            f"{brief(override)}: a name goes with its values", f"choose the option: {group}={brief(value)}"
+        )

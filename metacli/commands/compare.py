@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from metacli.errors import UserError
-from metacli.files import write_atomic
+from metacli.files import user_path, write_atomic
 
 if TYPE_CHECKING:
     from metacli.report.compare.measured import Measured
@@ -57,11 +57,11 @@ class _Parser(ArgumentParser):
 
 def _parser() -> ArgumentParser:
     parser = _Parser(add_help=False, allow_abbrev=False)
-    parser.add_argument("folders", nargs="+", metavar="RUN|DIR", type=lambda name: Path(name).expanduser())
+    parser.add_argument("folders", nargs="+", metavar="RUN|DIR", type=user_path)
     parser.add_argument("--over-seeds", action="store_true")
     parser.add_argument("--evaluations", action="store_true")
     parser.add_argument("--across-bn", action="store_true")
-    parser.add_argument("--out", type=lambda name: Path(name).expanduser(), metavar="DIR")
+    parser.add_argument("--out", type=user_path, metavar="DIR")
     return parser
 
 

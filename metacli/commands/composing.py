@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import hydra
 from omegaconf import DictConfig
 
-from metacli.config.compose import base_version, config_folder, register
+from metacli.config.compose import base_version, composing, config_folder, register
 
 ONE_CONFIG = {"-c", "--cfg", "--info"}  # flags that show what was composed, and run nothing
 
@@ -17,6 +17,7 @@ ONE_CONFIG = {"-c", "--cfg", "--info"}  # flags that show what was composed, and
 def compose_each(arguments: Sequence[str], take: Callable[[DictConfig], None]) -> None:
     """Call `take` with the config of each job that the command line asks for, within Hydra. Raises what it raises."""
     register()
+    asked = arguments
     if ONE_CONFIG.isdisjoint(text.partition("=")[0] for text in arguments):
         arguments = [*arguments, "hydra/launcher=basic"]  # to be composed here, wherever the jobs will run
     failures: list[Exception] = []
@@ -27,10 +28,11 @@ def compose_each(arguments: Sequence[str], take: Callable[[DictConfig], None]) -
         except Exception as error:
             failures.append(error)  # kept from Hydra, which would print it in its own way
 
-    # Hydra makes folders for a sweep before anything is known to be good.
+    # Hydra makes folders and logs before anything is known to be good.
     with TemporaryDirectory(prefix="metacli-") as scratch:
-        command = ["metacli train", *arguments, f'hydra.sweep.dir="{scratch}"']
-        with _standing_for_hydra(command):
+        places = [f'hydra.{mode}.dir="{scratch}"' for mode in ("run", "sweep")]
+        command = ["metacli train", *arguments, *places, "hydra.job.chdir=false"]
+        with _standing_for_hydra(command), composing(asked):
             hydra.main(config_path=str(config_folder()), config_name="config", **base_version())(
                 keep_failures
             )()

@@ -1,10 +1,23 @@
 """Exceptions that a user can do something about -> a few plain lines and an exit code."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
 
 from metacli.errors import UserError
+from metacli.letters import brief
+
+_OF_FILE_SYSTEMS = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.EPERM,
+    errno.EROFS,
+}
 
 
 def guarded(work: Callable[[], int]) -> int:
@@ -38,12 +51,22 @@ def verdict(error: Exception) -> tuple[int, str] | None:
     )  # if it raised anything it is there; to import it takes torch
     if trainer and isinstance(error, trainer.Interrupted):
         return error.code, str(error)
-    told = error if isinstance(error, UserError) else _out_of_memory(error)
+    told = error if isinstance(error, UserError) else _out_of_memory(error) or _of_the_machine(error)
     if told is None:
         from metacli.config.translate import translated
 
         told = translated(error)
     return None if told is None else (2, str(told))
+
+
+def _of_the_machine(error: Exception) -> UserError | None:
+    """Of a file system that cannot do what it was asked to, wherever that was."""
+    if isinstance(error, OSError) and error.errno in _OF_FILE_SYSTEMS:
+        where = f"{brief(error.filename)}: " if error.filename else ""
+        return UserError(
+            f"{where}{error.strerror}", "check the name, the permissions and the free space of the disk"
+        )
+    return None
 
 
 def _out_of_memory(error: Exception) -> UserError | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from metacli.commands.checked import check_new_run, checked
 from metacli.config.schema import Config
+from metacli.files import user_path
 from metacli.rundir import RunFolder
 
 
@@ -21,7 +22,7 @@ class Job:
 
     @property
     def root(self) -> Path:
-        return Path(self.config.run.root).expanduser()
+        return user_path(self.config.run.root)
 
     @property
     def parent(self) -> Path:

@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 
 from metacli.config.compose import option_files
-from metacli.config.registry import component, groups
+from metacli.config.registry import components, groups
 from metacli.errors import UserError, suggest
+from metacli.letters import brief
 
 
 def run(arguments: list[str]) -> int:
@@ -29,24 +30,38 @@ def run(arguments: list[str]) -> int:
 
 def _about(group: str, path: Path, options: Mapping[str, Path]) -> str:
     """One line: the paradigm's family, then the YAML's opening comment, else the code's first sentence."""
-    text = path.read_text(encoding="utf-8")
-    comments = [
-        line[2:] for line in text.splitlines() if line.startswith("# ") and not line.startswith("# @")
-    ]
     node = _node(group, path, options)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comments = [line[2:] for line in lines if line.startswith("# ") and not line.startswith("# @")]
     about = comments[0] if comments else ""
-    if not about and group in groups() and "name" in node:
-        about = component(group, node["name"]).summary
+    if not about and group in groups():
+        known = components(group).get(str(node.get("name")))
+        about = known.summary if known else ""
     family = f"[{node['family']}] " if "family" in node else ""
     return family + about
 
 
 def _node(group: str, path: Path, options: Mapping[str, Path]) -> dict[str, Any]:
     """The option's values, on top of those of the option that it varies (anil: maml)."""
-    with path.open(encoding="utf-8") as file:  # which an error then names
-        values: dict[str, Any] = yaml.safe_load(file) or {}
+    values = _values(path)
+    defaults, own = values.get("defaults"), values.get(group)
+    others = {name: file for name, file in options.items() if file != path}  # or it might vary itself
     base: dict[str, Any] = {}
-    for entry in values.get("defaults", []):
-        if isinstance(entry, str) and entry in options:
-            base = _node(group, options[entry], options)
-    return base | (values.get(group) or values)
+    for entry in defaults if isinstance(defaults, list) else ():
+        if isinstance(entry, str) and entry in others:
+            base = _node(group, others[entry], others)
+    return base | (own if isinstance(own, dict) else values)
+
+
+def _values(path: Path) -> dict[str, Any]:
+    """Raises UserError, or YAML's own error, which names the line."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            values = yaml.safe_load(file) or {}
+    except yaml.MarkedYAMLError:
+        raise
+    except Exception as error:  # of many kinds: a number too long, a day that there is not, other than UTF-8
+        raise UserError(f"{path}: {brief(error)}", "mend the file") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: it should hold keys and values", "mend the file")
+    return values

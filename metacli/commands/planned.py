@@ -64,7 +64,10 @@ def _refuse(arguments: Sequence[str], launchers: Sequence[str]) -> None:
         if _key(text).startswith(("hydra.run.", "hydra.sweep.")):
             raise UserError(f"{text}: Hydra makes no folders here", "runs go to run.root=DIR run.name=NAME")
         if sweeps and text.partition("=")[0] in ONE_CONFIG:
-            raise UserError(f"{text}: shows one config, not those of a sweep", f"metacli train {text} ...")
+            raise UserError(
+                f"{text.partition('=')[0]}: shows one config, not those of a sweep",
+                f"metacli train {text} ...",
+            )
     if launchers and not sweeps:
         raise UserError(f"{launchers[0]}: only a sweep has a launcher", f"metacli sweep {launchers[0]} ...")
 

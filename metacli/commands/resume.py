@@ -3,6 +3,7 @@
 from metacli.commands.checked import checked
 from metacli.commands.saved import as_it_ran, named_run
 from metacli.errors import UserError
+from metacli.report.read import read_report
 
 
 def run(arguments: list[str]) -> int:
@@ -13,6 +14,7 @@ def run(arguments: list[str]) -> int:
             f"for a changed run: metacli rerun {found.path} ...",
         )
     if found.finished:
+        read_report(found.report)  # which it is not if that is damaged
         print(f"{found.path} is finished: {found.report / 'report.html'}")
         return 0
     config, _ = checked(as_it_ran(found), [])

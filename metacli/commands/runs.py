@@ -15,7 +15,9 @@ from pathlib import Path
 
 from metacli.commands.filters import filtered
 from metacli.errors import UserError
-from metacli.report.names import columns, printable, shorten
+from metacli.files import user_path
+from metacli.letters import printable
+from metacli.report.names import columns, shorten
 from metacli.runlist import Run, runs_below
 
 _HEADINGS = ("status", "run", "paradigm", "dataset", "backbone", "seed", "steps", "age", "result")
@@ -47,7 +49,7 @@ def _asked(arguments: Sequence[str]) -> tuple[Path, list[str]]:
     filters = [text for text in arguments if text not in folders]
     if len(folders) > 1:
         raise UserError(f"{folders[1]}: one folder at a time", "metacli runs [DIR] [KEY=VALUE ...]")
-    folder = Path(folders[0] if folders else "runs").expanduser()
+    folder = user_path(folders[0] if folders else "runs")
     if folders and not folder.is_dir():
         raise UserError(f"{folders[0]}: no such folder", "name a folder of runs; without one it is runs")
     return folder, filters

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from metacli.config.compose import composing
 from metacli.config.recompose import Recomposed, recompose
 from metacli.errors import UserError
 from metacli.rundir import RunFolder, open_run
@@ -25,7 +26,8 @@ def trained_run(path: str, instead: str) -> RunFolder:
 
 def changed(run: RunFolder, values: Mapping[str, Any], overrides: Sequence[str]) -> Recomposed:
     """`values`, which are those of the run, with `overrides` on top."""
-    return recompose(values, run.overrides(), run.choices(), overrides)
+    with composing(overrides):
+        return recompose(values, run.overrides(), run.choices(), overrides)
 
 
 def as_it_ran(run: RunFolder) -> dict[str, Any]:

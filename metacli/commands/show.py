@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from metacli.errors import UserError
+from metacli.files import user_path
+from metacli.letters import printable
 from metacli.report import wording
-from metacli.report.names import printable
-from metacli.report.read import read_report
+from metacli.report.read import read_file, read_report
 from metacli.report.tables import LINE, facts
 from metacli.rundir import RunFolder, open_run
 from metacli.runlist import Run, is_run, last_lines, read_run, runs_below
@@ -37,17 +38,16 @@ def _asked(arguments: Sequence[str]) -> tuple[RunFolder, bool]:
     paths = [text for text in arguments if text != "--report"]
     if len(paths) != 1 or paths[0].startswith("-"):
         raise UserError("show: which run?", "metacli show runs/NAME/ID [--report]; metacli runs lists them")
-    path = Path(paths[0]).expanduser()
+    path = user_path(paths[0])
     if not is_run(path) and (below := runs_below(path)):
         raise UserError(f"{path}: not a run, but a folder of {len(below)}", f"metacli runs {path}")
     return open_run(path), len(paths) < len(arguments)
 
 
 def _text_report(folder: RunFolder) -> str:
-    try:
-        return (folder.report / "report.txt").read_text(encoding="utf-8")
-    except OSError:
-        raise UserError(f"{folder.path}: no report yet", f"metacli show {folder.path}") from None
+    if not folder.finished:
+        raise UserError(f"{folder.path}: no report yet", f"metacli show {folder.path}")
+    return read_file(folder.report, "report.txt", read_report(folder.report)).decode()
 
 
 def _about(run: Run) -> Rows:
@@ -77,6 +77,11 @@ def _outcome(run: Run) -> Rows:
     whole = wording.duration(seconds["seconds_total"])
     yield "time", f"{whole}, of which training {wording.duration(seconds['seconds_train'])}"
     yield from (row for row in facts(report) if row[0] != "run" and row != ("weights", "of this run"))
+    for name in report["files"]:
+        try:
+            read_file(run.folder.report, name, report)
+        except UserError as error:
+            yield "report", "; ".join(str(error).splitlines())
 
 
 def _evaluations(folder: RunFolder) -> Rows:

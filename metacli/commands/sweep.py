@@ -18,6 +18,7 @@ from metacli.commands.planned import Plan, chosen_launcher, is_launcher, planned
 from metacli.commands.stop import signals, stop
 from metacli.commands.work import work
 from metacli.errors import UserError
+from metacli.files import user_path
 from metacli.sweeps.folder import SweepFolder, create, open_sweep
 from metacli.sweeps.job import JobFolder
 from metacli.sweeps.table import write_table
@@ -60,7 +61,7 @@ def _to_resume(arguments: Sequence[str]) -> tuple[Path, list[str]]:
             raise UserError(
                 f"--resume takes no overrides but a launcher: {text}", "for other settings start a new sweep"
             )
-    return Path(folder).expanduser(), launchers
+    return user_path(folder), launchers
 
 
 def _check_together(jobs: Sequence[Job]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from metacli.cli import COMMANDS
+from metacli.files import user_path
 
 
 def next_words(line: str) -> list[str]:
@@ -55,7 +56,7 @@ def _folders(typed: str, *, unfinished: bool) -> Iterator[str]:
     if not parent and Path("runs").is_dir() and "runs".startswith(typed):
         yield "runs/"  # the usual place; not what else may lie here
         return
-    for path in Path(parent or ".").expanduser().glob("[!.]*/"):
+    for path in user_path(parent or ".").glob("[!.]*/"):
         if not is_run(path):
             yield f"{parent}{path.name}/"
         elif not (unfinished and RunFolder(path).finished):
@@ -68,7 +69,7 @@ def _overrides(given: Sequence[str]) -> list[str]:
     from metacli.rundir import RunFolder
 
     try:
-        return [*RunFolder(Path(given[0]).expanduser()).overrides(), *given[1:]] if given else []
+        return [*RunFolder(user_path(given[0])).overrides(), *given[1:]] if given else []
     except UserError:  # the first is no run
         return list(given)
 

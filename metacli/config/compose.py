@@ -13,9 +13,12 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobRuntime
+from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from metacli.config.registry import SEVERAL
 from metacli.errors import UserError
@@ -62,7 +65,7 @@ def register() -> None:
 def composed(overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
     """What `metacli train` with these overrides would run, and the option of each group."""
     register()
-    with our_hydra():
+    with composing(overrides), our_hydra():
         config = compose(config_name="config", overrides=list(overrides), return_hydra_config=True)
     options = chosen(config)
     with open_dict(config):
@@ -96,9 +99,25 @@ def option_files() -> dict[str, dict[str, Path]]:
     return found
 
 
+@contextmanager
+def composing(overrides: Sequence[str]) -> Iterator[None]:
+    """Hydra and OmegaConf raise anything where an override or a YAML file is not what they expect: whatever it is, it
+    leaves here as an exception of theirs."""
+    try:
+        yield
+    except (UserError, HydraException, OmegaConfBaseException, YAMLError):
+        raise
+    except Exception as error:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None):  # the machine's
+            raise
+        what = " ".join(overrides) or "the config"
+        raise HydraException(f"cannot compose {what}: {type(error).__name__}: {error}") from error
+
+
 def values_of(config: DictConfig) -> dict[str, Any]:
     """Resolved plain values, without Hydra's own node."""
-    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    with composing(()):
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
 
 
 def chosen(config: DictConfig) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from metacli.config import schema
 from metacli.errors import UserError, suggest
+from metacli.letters import brief
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def groups() -> tuple[str, ...]:
 def component(group: str, name: str) -> Component:
     known = components(group)
     if name not in known:
-        raise UserError(f"{group}.name={name}: no such {group}", suggest(name, known))
+        raise UserError(f"{group}.name={brief(name)}: no such {group}", suggest(name, known))
     return known[name]
 
 

@@ -13,8 +13,11 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializeAsAny,
+    field_validator,
     model_validator,
 )
+
+from metacli.letters import storable
 
 
 def _no_truth_value(value: Any) -> Any:
@@ -54,9 +57,11 @@ def _store(uri: str) -> str:
     return uri
 
 
+_LARGEST = 2**63 - 1  # what tensors, and programs that read our files, take for a whole number
+
 Number = BeforeValidator(_no_truth_value)  # python takes True for 1
-Count = Annotated[int, Field(ge=1), Number]
-Natural = Annotated[int, Field(ge=0), Number]
+Count = Annotated[int, Field(ge=1, le=_LARGEST), Number]
+Natural = Annotated[int, Field(ge=0, le=_LARGEST), Number]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), Number]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False), Number]
 Folder = Annotated[str, AfterValidator(_absolute)]  # so that a saved run can be used from any folder
@@ -78,6 +83,20 @@ class Node(BaseModel):
     """Unknown keys are errors; values do not change once checked; a folder may be called 2024."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _can_be_kept(cls, value: Any) -> Any:
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and not storable(text):
+                raise ValueError("holds a control character or a line's end, or is not Unicode")
+            if (
+                isinstance(text, str) and "${" in text
+            ):  # where it is composed again that would not be a text any more
+                raise ValueError(
+                    "holds ${ as a text; without a backslash before it, ${key} is the value of a key"
+                )
+        return value
 
 
 class Named(Node):
@@ -146,7 +165,7 @@ class Sinusoid(Named):
 
 # episode
 class Shape(Node):
-    ways: Annotated[int, Field(ge=2)]
+    ways: Annotated[int, Field(ge=2, le=_LARGEST), Number]
     shots: Count
     queries: Count
 
@@ -227,7 +246,7 @@ class Optimizer(Named):
 
 
 class SGD(Optimizer):
-    momentum: Annotated[float, Field(ge=0, lt=1)]
+    momentum: Annotated[float, Field(ge=0, lt=1), Number]
     nesterov: bool
 
     @model_validator(mode="after")

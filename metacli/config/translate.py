@@ -10,10 +10,13 @@ from omegaconf.errors import (
     MissingMandatoryValue,
     OmegaConfBaseException,
 )
-from yaml import MarkedYAMLError
+from yaml import MarkedYAMLError, YAMLError
 
 from metacli.config.compose import option_files
 from metacli.errors import UserError, suggest
+from metacli.letters import brief
+
+_HELP = "see: metacli train --help"
 
 
 def translated(error: BaseException) -> UserError | None:
@@ -24,32 +27,37 @@ def translated(error: BaseException) -> UserError | None:
             return _missing_option(cause)
         if isinstance(cause, OverrideParseException):
             return UserError(
-                f"cannot read {cause.override}",
+                f"cannot read {brief(cause.override) or 'an empty word'}",
                 "an override is group=option, key=value or key=[a,b]; other signs need quotes: 'key=\"~/my photos\"'",
             )
         if isinstance(cause, MissingMandatoryValue):
             return _mandatory(cause)
         if isinstance(cause, MarkedYAMLError):
             return _yaml(cause)
+        if isinstance(cause, YAMLError):
+            return UserError(f"a YAML file: {_first_line(cause)}", "mend the file")
     for cause in causes:
         if isinstance(cause, ConfigKeyError | OmegaConfBaseException) and (
             told := _omegaconf(cause, str(error))
         ):
             return told
-    return _of_hydra(error)
+    for cause in causes:
+        if told := _of_hydra(_first_line(cause)):
+            return told
+    return UserError(brief(_first_line(error)), _HELP) if isinstance(error, HydraException) else None
 
 
 def _missing_option(error: MissingConfigException) -> UserError:
     wanted = str(error.missing_cfg_file or "")
-    group, _, option = wanted.partition("/")
-    if not option:
+    group, slash, option = wanted.partition("/")
+    if not slash:
         return UserError(f"no config {wanted}", suggest(wanted, error.options or ()))
     options = option_files().get(group) or [name for name in error.options or () if name]
     return UserError(f"{group}={option}: no such option", suggest(option, options))
 
 
-def _of_hydra(error: BaseException) -> UserError | None:
-    first = _first_line(error)
+def _of_hydra(first: str) -> UserError | None:
+    """first: line of what it said."""
     if match := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '((.+)=(.+))'", first):
         text, key, values = match.groups()
         return UserError(
@@ -61,11 +69,12 @@ def _of_hydra(error: BaseException) -> UserError | None:
         return UserError(
             f"+{match.group(1)}: an option is chosen already", "leave the + out to choose another"
         )
-    if first.startswith("Config group override must be a string"):  # a ValueError
+    if match := re.match(r"cannot compose (.*): ValueError: Config group override must be a string", first):
         return UserError(
-            "a config group was given a number or null", "it takes the name of an option: metacli list"
+            f"{brief(match.group(1))}: a config group was given a number or null",
+            "it takes the name of an option: metacli list",
         )
-    return UserError(first, "see: metacli train --help") if isinstance(error, HydraException) else None
+    return None
 
 
 def _mandatory(error: MissingMandatoryValue) -> UserError:
@@ -93,9 +102,7 @@ def _omegaconf(error: OmegaConfBaseException, outer: str) -> UserError | None:
         return UserError(f"unknown key {key}", suggest(key.rpartition(".")[2], known))
     if match := re.search(r"Could not override '([^']+)'", outer):
         return UserError(f"cannot set {match.group(1)}", _first_line(error))
-    return UserError(
-        f"{key}: {_first_line(error)}" if key else _first_line(error), "see: metacli train --help"
-    )
+    return UserError(f"{key}: {_first_line(error)}" if key else _first_line(error), _HELP)
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:
@@ -107,4 +114,4 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -8,8 +8,10 @@ from pydantic import BaseModel, ValidationError
 from metacli.config.registry import SEVERAL, component, components, groups
 from metacli.config.schema import Config
 from metacli.errors import UserError, suggest
+from metacli.letters import brief
 
 Model = TypeVar("Model", bound=BaseModel)
+_HELP = "metacli train --help shows every key"
 
 
 def validate(values: dict[str, Any]) -> Config:
@@ -30,7 +32,7 @@ def _several(group: str, nodes: dict[str, Any]) -> dict[str, BaseModel]:
     known = components(group)
     for name in nodes:
         if name not in known:
-            raise UserError(f"unknown key {group}.{name}", suggest(name, known))
+            raise UserError(f"unknown key {group}.{brief(name)}", suggest(str(name), known))
     return {name: _parse(known[name].schema, node, (group, name)) for name, node in nodes.items()}
 
 
@@ -42,6 +44,8 @@ def _parse(schema: type[Model], values: Any, prefix: tuple[str, ...]) -> Model:
         # A misspelt key is also a missing one; the misspelling is what the user can see.
         first = next((found for found in errors if found["type"] == "extra_forbidden"), errors[0])
         raise _translated(schema, first["type"], first["loc"], first["input"], first["msg"], prefix) from None
+    except ValueError as error:  # at a number of thousands of digits
+        raise UserError(f"{'.'.join(map(str, prefix)) or 'the config'}: {brief(error)}", _HELP) from None
 
 
 def _translated(
@@ -52,21 +56,19 @@ def _translated(
     message: str,
     prefix: tuple[str, ...],
 ) -> UserError:
-    key = ".".join(str(part) for part in (*prefix, *location))
+    key = brief(".".join(str(part) for part in (*prefix, *location)))
     if kind == "extra_forbidden":
         return UserError(
-            f"unknown key {key}={value}", suggest(str(location[-1]), _keys(schema, location[:-1]))
+            f"unknown key {key}={brief(value)}", suggest(str(location[-1]), _keys(schema, location[:-1]))
         )
     if kind == "missing":
         return UserError(f"{key} is missing", "set it on the command line or in the YAML file of its group")
     message = message.removeprefix("Value error, ")
     if not location:
-        return UserError(f"{key}: {message}", "metacli train --help shows every key")
+        return UserError(f"{key}: {message}", _HELP)
     if kind == "string_pattern_mismatch":
         message = f"should be {_described(schema, location)}"
-    return UserError(
-        f"{key}={value}: {message[0].lower()}{message[1:]}", "metacli train --help shows every key"
-    )
+    return UserError(f"{key}={brief(value)}: {message[0].lower()}{message[1:]}", _HELP)
 
 
 def _keys(schema: type[BaseModel], path: Iterable[Any]) -> list[str]:

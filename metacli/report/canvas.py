@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from metacli.report.names import code_point, printable, shorten
+from metacli.letters import code_point, printable
+from metacli.report.names import shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

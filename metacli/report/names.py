@@ -3,15 +3,6 @@
 import unicodedata
 
 
-def printable(name: str) -> str:
-    """Control characters, line ends and bidirectional marks as U+XXXX: a name stays on its line."""
-    return "".join(letter if letter.isprintable() else code_point(letter) for letter in name)
-
-
-def code_point(letter: str) -> str:
-    return f"U+{ord(letter):04X}"
-
-
 def columns(text: str) -> int:
     """How many terminal columns the text takes: wide letters two, combining marks none."""
     return sum(_width(letter) for letter in text)

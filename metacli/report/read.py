@@ -15,9 +15,9 @@ from metacli.files import digest
 EPISODES = "episodes.csv"
 
 
-def sealed(summary: Mapping[str, Any], episodes: str) -> dict[str, Any]:
-    """What goes into report.json: the summary, the digest of episodes.csv, and a checksum of the two."""
-    report = {**summary, "files": {EPISODES: digest(episodes.encode())}}
+def sealed(summary: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
+    """What goes into report.json: the summary, the digests of the report's other files, and a checksum of all that."""
+    report = {**summary, "files": {name: digest(content) for name, content in files.items()}}
     return report | {"checksum": _checksum(report)}
 
 
@@ -37,13 +37,18 @@ def read_report(folder: Path) -> dict[str, Any]:
     return report
 
 
+def read_file(folder: Path, name: str, report: Mapping[str, Any]) -> bytes:
+    """Another file of the report in `folder`. Raises UserError as `read_report` does."""
+    content = _read(folder / name)
+    found = digest(content)
+    if report["files"].get(name, found) != found:  # of earlier reports only episodes.csv is sealed
+        raise _damaged(folder / name, "truncated or altered: its checksum does not match")
+    return content
+
+
 def episode_values(folder: Path, report: Mapping[str, Any]) -> np.ndarray:
     """[E] float64, the headline metric of each test episode. Raises UserError as `read_report` does."""
-    path = folder / EPISODES
-    content = _read(path)
-    if digest(content) != report["files"][EPISODES]:
-        raise _damaged(path, "truncated or altered: its checksum does not match")
-    rows = csv.DictReader(io.StringIO(content.decode()))
+    rows = csv.DictReader(io.StringIO(read_file(folder, EPISODES, report).decode()))
     return np.array([float(row[report["primary"]]) for row in rows])
 
 

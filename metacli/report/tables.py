@@ -6,9 +6,10 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from metacli.letters import printable
 from metacli.metrics import METRICS
 from metacli.report import wording
-from metacli.report.names import columns, printable, right_aligned, shorten
+from metacli.report.names import columns, right_aligned, shorten
 from metacli.report.results import Results
 
 LINE = 80

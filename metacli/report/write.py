@@ -35,9 +35,9 @@ def write_report(
         "episodes.csv": episodes_csv(results),
         "report.html": html_page(summary, images, config_yaml, command),
     }
-    for name, image in images.items():
-        write_atomic(folder / f"{name}.png", image)
-    for name, text in texts.items():
-        # A file's name need not be Unicode; what cannot be encoded is shown as \udcXX.
-        write_atomic(folder / name, text.encode("utf-8", "backslashreplace"))
-    write_json(folder / "report.json", sealed(summary, texts["episodes.csv"]))
+    files = {f"{name}.png": image for name, image in images.items()}
+    # A file's name need not be Unicode; what cannot be encoded is shown as \udcXX.
+    files |= {name: text.encode("utf-8", "backslashreplace") for name, text in texts.items()}
+    for name, content in files.items():
+        write_atomic(folder / name, content)
+    write_json(folder / "report.json", sealed(summary, files))

@@ -4,7 +4,7 @@ import fcntl
 from pathlib import Path
 from typing import TextIO
 
-from metacli.errors import UserError
+from metacli.files import cannot_write
 
 
 def opened(path: Path) -> TextIO:
@@ -13,9 +13,7 @@ def opened(path: Path) -> TextIO:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("a+")
     except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror or error}", "check the folder's permissions and free space"
-        ) from error
+        raise cannot_write(path, error) from error
 
 
 def taken(file: TextIO) -> bool:

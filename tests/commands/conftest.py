@@ -114,8 +114,9 @@ class Forks:
         folder: Path,
         environment: dict[str, str] | None = None,
         terminal: str | None = None,
+        room: int | None = None,
     ) -> Started:
-        """terminal: where standard output goes, if not to a file."""
+        """terminal: where standard output goes, if not to a file · room: files that it may write."""
         self.count += 1
         output = self.outputs / f"{self.count:03d}"
         request = {
@@ -124,6 +125,7 @@ class Forks:
             "environment": environment or {},
             "output": str(output),
             "terminal": terminal,
+            "room": room,
         }
         pid = self.ask(request)
         assert pid is not None

@@ -1,12 +1,14 @@
 """Starts metacli commands as processes of their own, forked from one that has done the slow imports already.
 
 A request is a line of JSON on standard input, the answer one on standard output:
-{"arguments", "folder", "environment", "output", "terminal"} -> the process's id; {"poll": id} -> its exit code, or
-null. Beside `output`.out and .err a process leaves `output`.modules, the names of the modules that it had imported.
+{"arguments", "folder", "environment", "output", "terminal", "room"} -> the process's id; {"poll": id} -> its exit code,
+or null. room: how many files may be opened for writing until the disk is full; null for any number. Beside
+`output`.out and .err a process leaves `output`.modules, the names of the modules that it had imported.
 
     python forking.py MODULE ...        modules to import beforehand
 """
 
+import errno
 import importlib
 import json
 import os
@@ -39,6 +41,8 @@ def _fork(request: dict) -> int:
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     os.chdir(request["folder"])
     os.environ.update(request["environment"])
+    if request["room"] is not None:
+        _limit(request["room"])
     code = BUG
     try:
         code = _command(request["arguments"])
@@ -50,6 +54,24 @@ def _fork(request: dict) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _limit(room: int) -> None:
+    """Let `room` files be opened for writing below the working folder; then every attempt fails."""
+    here = os.getcwd() + os.sep
+    opened = 0
+
+    def watch(event: str, arguments: tuple) -> None:
+        nonlocal opened
+        if event != "open" or isinstance(arguments[0], int):
+            return
+        path, _, flags = arguments
+        if flags & (os.O_WRONLY | os.O_RDWR) and os.path.abspath(os.fsdecode(path)).startswith(here):
+            opened += 1
+            if opened > room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    sys.addaudithook(watch)
 
 
 def _command(arguments: list[str]) -> int:

@@ -1,10 +1,15 @@
 """A run folder that is not as it was written: said clearly, exit code 2, and nothing else is touched."""
 
 import json
+import re
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
 
 import pytest
 
+from metacli.cli import run as metacli
 from metacli.rundir import FORMAT
 
 DAMAGE = {
@@ -106,3 +111,55 @@ def test_weights_to_start_from_that_are_damaged_or_of_another_network_are_refuse
     assert told.startswith(f"metacli: {copy}/checkpoints/best.safetensors: truncated or altered\n")
     assert "not a run" in runs("train", *settings, "run.init_from=nowhere").message()
     assert not (tmp_path / "runs").exists()
+
+
+READING = (("show",), ("show", "--report"), ("runs",), ("compare",), ("resume",))
+
+
+def test_no_bit_of_a_finished_run_changes_what_is_said_of_it(finished, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run = Path(shutil.copytree(finished, "run"))
+    random = Random(0)
+
+    def say(command: str, *flags: str) -> str:
+        metacli([command, str(run), *flags])
+        out, err = capsys.readouterr()
+        return re.sub(r"\d+ (s|min)( ago)?\b| +", " ", err or out)  # ages change, and the widths of columns
+
+    said = {command: say(*command) for command in READING}
+    assert all("accuracy" in said[command] for command in READING[:-1])
+    for path in sorted(path.relative_to(run) for path in run.rglob("*") if path.is_file()):
+        content = (run / path).read_bytes()
+        for damaged in damages(content, random):
+            (run / path).write_bytes(damaged)
+            for command in READING:
+                told = say(*command)
+                if path.name == "metrics.jsonl":  # of which only the last step is told
+                    told = re.sub(r"\d+/40", "40/40", told)
+                assert told == said[command] or f"{path.name}:" in told
+        (run / path).write_bytes(content)
+
+
+def test_a_rerun_and_an_evaluation_need_no_file_that_they_do_not_read(runs, finished, tmp_path):
+    copy = shutil.copytree(finished, tmp_path / "saved")
+    for path in copy.rglob("*"):
+        if path.is_file() and path.name not in (*TEXTS, "best.safetensors"):
+            path.write_bytes(path.read_bytes()[1::2])
+    (copy / "checkpoints" / "last.pt").unlink()
+    result = f"result {json.loads((copy / 'manifest.json').read_text())['result_hash']}"
+    runs("eval", str(copy)).succeeded()
+    (evaluation,) = (copy / "evaluations").glob("*/manifest.json")
+    assert f"result {json.loads(evaluation.read_text())['result_hash']}" == result
+    (copy / "checkpoints" / "best.safetensors").unlink()
+    assert runs("rerun", str(copy)).succeeded().out.splitlines()[-1] == f"identical: {result}"
+
+
+def damages(content: bytes, random: Random) -> Iterator[bytes]:
+    """Cut short and with one bit flipped, at several places each."""
+    yield b""
+    for _ in range(2):
+        yield content[: random.randrange(len(content) or 1)]
+    for _ in range(4 if content else 0):
+        altered = bytearray(content)
+        altered[random.randrange(len(content))] ^= 1 << random.randrange(8)
+        yield bytes(altered)

@@ -37,9 +37,9 @@ CASES = {
     ),
     "a number for a group": (
         ["trainer=3"],
-        "a config group was given a number or null\nit takes the name of an option",
+        "trainer=3: a config group was given a number or null\nit takes the name of an option",
     ),
-    "nothing for a group": (["backbone=null"], "a config group was given a number or null\n"),
+    "nothing for a group": (["backbone=null"], "backbone=null: a config group was given a number or null\n"),
     "an option added twice": (["+trainer=long"], "+trainer: an option is chosen already\nleave the + out"),
     "a key taken away": (["~trainer.steps"], "trainer.steps is missing\n"),
     "no equals sign": (["paradigm"], "cannot read paradigm\nan override is group=option"),

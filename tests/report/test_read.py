@@ -14,7 +14,7 @@ def folder(tmp_path, results, summary):
     """The part of a report that is read again."""
     episodes = episodes_csv(results)
     (tmp_path / "episodes.csv").write_text(episodes, encoding="utf-8")
-    write_json(tmp_path / "report.json", sealed(summary, episodes))
+    write_json(tmp_path / "report.json", sealed(summary, {"episodes.csv": episodes.encode()}))
     return tmp_path
 
 

@@ -44,7 +44,7 @@ def finish() -> Callable[..., Path]:
             "protocol": {"episode_hash": episode_hash, "bn_mode": bn_mode},
             "result_hash": "0",
         }
-        (run / "report" / "report.json").write_text(json.dumps(sealed(report, "")))
+        (run / "report" / "report.json").write_text(json.dumps(sealed(report, {})))
         return run
 
     return write

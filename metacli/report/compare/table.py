@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from metacli.letters import printable
 from metacli.metrics import METRICS, shown
 from metacli.report import wording
 from metacli.report.compare.ranking import Comparable
 from metacli.report.compare.rows import Row
-from metacli.report.names import columns, printable
+from metacli.report.names import columns
 
 BESIDE = ("macro_f1", "calibration_error")  # metrics that stand beside the headline, where there are any
 

@@ -76,7 +76,7 @@ def save_run(tmp_path):
         made = create(of / "evaluations" if of else tmp_path / "runs" / name, config, how, manifest)
         rows = "".join(f"{number},{value!r}\n" for number, value in enumerate(values))
         write_atomic(made.report / "episodes.csv", episodes := f"episode,{metric}\n{rows}")
-        write_json(made.report / "report.json", sealed(report, episodes))
+        write_json(made.report / "report.json", sealed(report, {"episodes.csv": episodes.encode()}))
         return made.path
 
     return save

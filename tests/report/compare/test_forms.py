@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from metacli.letters import printable
 from metacli.report.compare.markdown import markdown
 from metacli.report.compare.measured import measured
 from metacli.report.compare.page import intervals, page
@@ -16,7 +17,7 @@ from metacli.report.compare.ranking import compare
 from metacli.report.compare.sections import sections
 from metacli.report.compare.sheets import pairs_csv, rows_csv
 from metacli.report.compare.text import text
-from metacli.report.names import columns, printable
+from metacli.report.names import columns
 
 HOSTILE = "a|b <script>alert(1)</script> 猫 $x_1$ \u202e"
 
