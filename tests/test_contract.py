@@ -31,7 +31,8 @@ from metacli.weights import load_into
 
 PARADIGMS = sorted(option_files()["paradigm"])
 BACKBONES = sorted(option_files()["backbone"])
-TRAINED = [name for name in PARADIGMS if component("paradigm", name).trains]
+CLAIMS = [(name, kind) for name in PARADIGMS for kind in component("paradigm", name).kinds]
+TRAINED = [(name, kind) for name, kind in CLAIMS if component("paradigm", name).trains]
 
 DATA: dict[str, list[str]] = {"classify": [], "regress": ["dataset=sinusoid"]}
 
@@ -95,9 +96,9 @@ def in_memory(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("bn_mode", get_args(BatchNormMode))
 @pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_every_paradigm_works_with_every_backbone_in_every_bn_mode(paradigm, backbone, bn_mode, table):
-    plain = values(*usual(paradigm), f"backbone={backbone}", f"paradigm.bn_mode={bn_mode}")
+@pytest.mark.parametrize(("paradigm", "kind"), CLAIMS)
+def test_every_paradigm_works_with_every_backbone_in_every_bn_mode(paradigm, kind, backbone, bn_mode, table):
+    plain = values(f"paradigm={paradigm}", *DATA[kind], f"backbone={backbone}", f"paradigm.bn_mode={bn_mode}")
     if refused(plain, table):
         return
     built = experiment.assemble(validate(plain))
@@ -109,7 +110,7 @@ def test_every_paradigm_works_with_every_backbone_in_every_bn_mode(paradigm, bac
     for training in (True, False):
         learner.train(training)
         outputs = learner.adapt(episode.support)(episode.query.inputs)
-        assert outputs.shape == (2, 9, 3) if classifies(paradigm) else (2, 3, 1)
+        assert outputs.shape == ((2, 9, 3) if kind == "classify" else (2, 3, 1))
         assert outputs.isfinite().all()
         losses = learner.meta_loss(episode)
         assert losses.shape == (2,)
@@ -119,13 +120,13 @@ def test_every_paradigm_works_with_every_backbone_in_every_bn_mode(paradigm, bac
         losses.sum().backward()
         assert any(parameter.grad is not None for parameter in learner.parameters())
     found = built.evaluate("test", Console())
-    assert found.results.predicted.shape == (8, 9) if classifies(paradigm) else (8, 3, 1)
+    assert found.results.predicted.shape == ((8, 9) if kind == "classify" else (8, 3, 1))
     assert learner.training
     assert _same(before, learner.state_dict())
 
 
-@pytest.mark.parametrize("paradigm", TRAINED)
-def test_what_trains_gets_better(paradigm, tmp_path):
+@pytest.mark.parametrize(("paradigm", "kind"), TRAINED)
+def test_what_trains_gets_better(paradigm, kind, tmp_path):
     shape = {"ways": 3, "shots": 5, "queries": 5}
     settings = {
         "backbone.widths": [32, 32],
@@ -134,16 +135,15 @@ def test_what_trains_gets_better(paradigm, tmp_path):
         "episode.test": shape | {"count": 60},
         "trainer": SMALL["trainer"] | {"steps": 100, "meta_batch": 8, "chunk": 8, "val_every": 25},
     }
-    for kind in component("paradigm", paradigm).kinds:
-        plain = values(f"paradigm={paradigm}", *DATA[kind], "backbone=mlp", **settings)
-        gained = gain(validate(plain), tmp_path)
-        assert gained.mean() > max(0.05, 3 * gained.std() / len(gained) ** 0.5)
+    plain = values(f"paradigm={paradigm}", *DATA[kind], "backbone=mlp", **settings)
+    gained = gain(validate(plain), tmp_path)
+    assert gained.mean() > max(0.05, 3 * gained.std() / len(gained) ** 0.5)
 
 
-@pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_every_setting_does_something_or_is_refused_or_is_said_to_do_nothing(paradigm, ignored):
+@pytest.mark.parametrize(("paradigm", "kind"), CLAIMS)
+def test_every_setting_does_something_or_is_refused_or_is_said_to_do_nothing(paradigm, kind, ignored):
     everywhere = ("paradigm", "optimizer", "episode", "trainer", "device", "report")
-    assert ignored(values(*usual(paradigm)), everywhere) == []
+    assert ignored(values(f"paradigm={paradigm}", *DATA[kind]), everywhere) == []
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -182,15 +182,6 @@ def ignored(table: Table, tmp_path: Path) -> Callable[[dict[str, Any], Sequence[
         return same and not noted
 
     return find
-
-
-def usual(paradigm: str) -> list[str]:
-    """The paradigm, on images where it can."""
-    return [f"paradigm={paradigm}", *DATA[component("paradigm", paradigm).kinds[0]]]
-
-
-def classifies(paradigm: str) -> bool:
-    return component("paradigm", paradigm).kinds[0] == "classify"
 
 
 def gain(config: Config, folder: Path) -> np.ndarray:
