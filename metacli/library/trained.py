@@ -84,13 +84,13 @@ class TrainedLearner:
             if isinstance(support, Examples):
                 return self.learner.adapt(support.to(self.device))
             self._check_kind()
-            images = self._reader(support)
+            read = self._reader()
+            images = read(support)
             classes, numbers = numbered(labels, len(images))
             self._check_ways(len(classes))
             examples = _one_task(images, numbers, len(classes)).to(self.device)
-            return ClassPredictor(classes, self.learner.adapt(examples), self._reader)
+            return ClassPredictor(classes, self.learner.adapt(examples), read)
 
-    @property
     def _reader(self) -> ImageReader:
         dataset = construct("dataset", self.config.dataset)
         return ImageReader(self.learner.spec.shape, self.device, getattr(dataset, "read", None))

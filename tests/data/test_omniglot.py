@@ -110,6 +110,13 @@ def test_ink_is_255_and_drawings_stand_upright_as_pillow_shows_them(tmp_path):
     assert table.images[:, :7].sum() > 5 * table.images[:, -7:].sum()
 
 
+def test_other_drawings_are_read_as_its_own_are(tmp_path):
+    write_folders(tmp_path)
+    data = omniglot(tmp_path)
+    files = sorted(map(str, tmp_path.glob("images_*/*/*/*.png")), key=lambda file: file.split("/")[-3:])
+    np.testing.assert_array_equal(data.read(files), data.build().images)
+
+
 def test_each_quarter_turn_is_a_class_beside_the_upright_one(tmp_path):
     write_zips(tmp_path)
     upright, turned = (omniglot(tmp_path, rotations=how).build() for how in ("none", "classes"))
