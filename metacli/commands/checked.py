@@ -1,12 +1,12 @@
 """Everything about a config that can be checked without torch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metacli.config.compatibility import check
+from metacli.config.compatibility import batch_norm_mode, check
 from metacli.config.construct import construct
-from metacli.config.registry import groups
+from metacli.config.registry import component, groups
 from metacli.config.schema import Config
 from metacli.config.validate import validate
 from metacli.errors import UserError
@@ -29,7 +29,23 @@ def check_new_run(config: Config, parent: Path) -> None:
     """Raises UserError where a new run has nowhere to go under `parent`, or nothing to start from."""
     require_writable(parent)
     if config.run.init_from:
-        open_run(config.run.init_from, "run.init_from")
+        origin = open_run(config.run.init_from, "run.init_from")
+        if not component("paradigm", config.paradigm.name).trains:
+            check_averages(config, origin.config())
+
+
+def check_averages(config: Config, trained: Mapping[str, Any]) -> None:
+    """Raises UserError where batch norm would need running averages that `trained`, whose weights are taken, lacks."""
+    then = trained["paradigm"]
+    if (
+        batch_norm_mode(config) == "running"
+        and component("paradigm", then["name"]).trains
+        and then["bn_mode"] != "running"
+    ):
+        raise UserError(
+            f"paradigm.bn_mode=running: the weights were trained with {then['bn_mode']} and have no running averages",
+            "choose paradigm.bn_mode=support, or train with paradigm.bn_mode=running",
+        )
 
 
 def _check_override(override: str) -> None:

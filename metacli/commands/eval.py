@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from metacli.commands.checked import checked
+from metacli.commands.checked import check_averages, checked
 from metacli.commands.job import Job, evaluate
 from metacli.commands.saved import changed, named_run
 from metacli.config.compatibility import check_fixed_ways
@@ -33,6 +33,7 @@ def evaluation(saved: RunFolder, overrides: Sequence[str]) -> Job:
     config = validate(values)
     if component("paradigm", config.paradigm.name).fixed_ways:
         check_fixed_ways(config, trained["episode"]["train"]["ways"], (config.report.split,))
+    check_averages(config, trained)
     config, notes = checked(values, overrides, training=False)
     return Job(config, overrides, asked.choices, notes)
 

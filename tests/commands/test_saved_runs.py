@@ -209,6 +209,10 @@ def test_a_head_of_five_ways_refuses_ten_and_names_five(checks, finished):
     [
         ("paradigm=protonet", "paradigm=protonet: the run was trained with paradigm maml\n"),
         ("backbone=mlp", "backbone=mlp: the run was trained with backbone conv4\n"),
+        (
+            "paradigm.bn_mode=running",
+            "paradigm.bn_mode=running: the weights were trained with batch and have no",
+        ),
         ("paradigm.name=os:system", "paradigm=os:system: the run was trained with paradigm maml\n"),
         ("paradigm.ordr=first", 'unknown key paradigm.ordr\ndid you mean "order"?'),
         ("+paradigm._target_=os.system", "unknown key paradigm._target_=os.system\n"),
@@ -220,6 +224,16 @@ def test_a_head_of_five_ways_refuses_ten_and_names_five(checks, finished):
 def test_an_evaluation_refuses_what_it_cannot_do(override, said, checks, finished):
     assert checks("eval", str(finished), override).message().startswith(f"metacli: {said}")
     assert not (finished / "evaluations").exists()
+
+
+def test_features_without_running_averages_are_not_measured_by_them(checks, finished, settings, tmp_path):
+    measure = ["train", *settings, "paradigm=nearest_centroid", "backbone=conv4_stride", "backbone.width=8"]
+    told = checks(*measure, f"run.init_from={finished}").message()
+    assert (
+        "the weights were trained with batch and have no running averages\nchoose paradigm.bn_mode=sup"
+        in told
+    )
+    assert not (tmp_path / "runs").exists()
 
 
 def test_weights_of_another_network_are_refused(runs, copy):
