@@ -3,6 +3,7 @@
 `floor`: how many times faster than that metacli is meant to be at least.
 """
 
+import itertools
 from dataclasses import dataclass, replace
 
 from contest.work import Work
@@ -88,4 +89,15 @@ CASES = {
             Contender("sampling", _MAML, "metacli, sampling and gathering"),
         ),
     ),
+}
+
+# Only where asked for: is ResNet-12 anywhere slower than the plain loop?
+GRID = {
+    f"grid_{ways}w{shots}s_{steps}steps_{width}wide": _among(
+        f"5 queries, {steps} steps, {width} wide",
+        Work("maml", "resnet12", tasks=2, ways=ways, shots=shots, queries=5, steps=steps, width=width),
+        ("plain", "metacli"),
+        1.0,
+    )
+    for ways, shots, steps, width in itertools.product((2, 5), (1, 5), (1, 3), (16, 64))
 }

@@ -12,6 +12,9 @@ from typing import Any
 from contest.cases import Case, Contender
 from contest.work import Work
 
+LARGEST_ERROR = 1e-4  # of float32, as long as no rounding takes another side of a ReLU or a maximum
+LARGEST_EXACT = 1e-8
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -26,11 +29,15 @@ class Setting:
 
 @dataclass(frozen=True)
 class Result:
-    """rates: tasks/s by turn · error: against float64, None where there is nothing to check · flops: of a task."""
+    """rates: tasks/s by turn · error: from float64, None where there is nothing to check · flops: of a task.
+
+    exact: the error of the same contender in float64, asked for where the other is too large for rounding alone.
+    """
 
     name: str
     rates: list[float]
     error: float | None
+    exact: float | None
     flops: float | None
     peak: int
 
@@ -47,38 +54,34 @@ def play(case: Case, setting: Setting) -> Played:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         references = _references(case, setting, folder)
-        racers = []
+        workers, errors, exact = [], [], []
         for contender in case.contenders:
-            reference, flops = references[contender.work]
-            racers.append((stack.enter_context(_worker(contender, setting, reference)), flops))
+            reference, _ = references[contender.work]
+            worker = stack.enter_context(_worker(contender, setting, reference))
+            workers.append(worker)
+            error = worker.ask("first")
+            suspect = error is not None and not error <= LARGEST_ERROR
+            errors.append(error)
+            exact.append(_exactly(contender, setting, reference) if suspect else None)
         product = stack.enter_context(
             _worker(Contender("sgemm", case.contenders[0].work), setting, folder / "none")
         )
-        errors = [worker.ask("first")["error"] for worker, _ in racers]
-        flops_of_product = product.ask("first")["flops"]
-        seconds: list[list[float]] = [[] for _ in racers]
-        products: list[float] = []
-        for turn in range(setting.repeat + 1):
-            for times, (worker, _) in zip(seconds, racers, strict=True):
-                times.append(worker.ask("turn"))
-            products.append(flops_of_product / product.ask("turn"))
-            if turn == 0:  # to warm up
-                products.clear()
-                for times in seconds:
-                    times.clear()
-        results = [
-            Result(
-                name=contender.name,
-                rates=[contender.work.tasks / each for each in times],
-                error=error,
-                flops=None if error is None else flops / contender.work.tasks,
-                peak=worker.ask("peak"),
+        seconds, of_products = _turns(workers, product, setting.repeat)
+        flops_of_product = product.ask("flops")
+        results = []
+        for index, contender in enumerate(case.contenders):
+            tasks, (_, flops) = contender.work.tasks, references[contender.work]
+            results.append(
+                Result(
+                    name=contender.name,
+                    rates=[tasks / each for each in seconds[index]],
+                    error=errors[index],
+                    exact=exact[index],
+                    flops=None if errors[index] is None else flops / tasks,
+                    peak=workers[index].ask("peak"),
+                )
             )
-            for contender, (worker, flops), times, error in zip(
-                case.contenders, racers, seconds, errors, strict=True
-            )
-        ]
-        return Played(results, products)
+        return Played(results, [flops_of_product / each for each in of_products])
 
 
 def _references(case: Case, setting: Setting, folder: Path) -> dict[Work, tuple[Path, float]]:
@@ -89,8 +92,22 @@ def _references(case: Case, setting: Setting, folder: Path) -> dict[Work, tuple[
         if work not in found:
             path = folder / f"{len(found)}.pt"
             with _worker(Contender("plain", work), setting, path, double=True) as worker:
-                found[work] = path, worker.ask("first")["flops"]
+                found[work] = path, worker.ask("reference")
     return found
+
+
+def _exactly(contender: Contender, setting: Setting, reference: Path) -> float:
+    with _worker(contender, setting, reference, double=True) as worker:
+        error = worker.ask("first")
+        assert isinstance(error, float)
+        return error
+
+
+def _turns(workers: list["Worker"], product: "Worker", repeat: int) -> tuple[list[list[float]], list[float]]:
+    """Seconds of each worker's turns, and of the matrix product's; a round before them warms up."""
+    rounds = [[worker.ask("turn") for worker in [*workers, product]] for _ in range(repeat + 1)]
+    *seconds, of_products = (list(turns) for turns in zip(*rounds[1:], strict=True))
+    return seconds, of_products
 
 
 class Worker:

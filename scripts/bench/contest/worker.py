@@ -3,7 +3,8 @@
     python -m contest.worker '{"plays": "metacli", "work": {...}, "device": "cpu", "threads": 2, ...}'
 
 Answers each line of standard input with a line of JSON: "first" computes the work once and says how far the outcome
-is from the reference; "turn" says how long a turn took; "peak" how much memory the process held at most.
+is from the reference, which "reference" writes; "turn" says how long a turn took; "peak" how much memory the process
+held at most.
 """
 
 import importlib
@@ -24,7 +25,9 @@ def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # peers may print
     contender = Playing(asked)
     answer: dict[str, Callable[[], Any]] = {
+        "reference": contender.write_reference,
         "first": contender.first,
+        "flops": contender.flops,
         "turn": contender.turn,
         "peak": contender.peak,
     }
@@ -33,7 +36,7 @@ def main() -> None:
 
 
 class Playing:
-    """asked: plays, work, device, threads; double, whether in float64; reference, a file: written where `double`."""
+    """asked: plays, work, device, threads; double, whether in float64; reference, the file."""
 
     def __init__(self, asked: dict[str, Any]) -> None:
         module = importlib.import_module(CONTENDERS[asked["plays"]])  # before torch: see there
@@ -42,26 +45,31 @@ class Playing:
         self.torch = torch
         self.work = Work(**asked["work"])
         self.device = torch.device(asked["device"])
-        self.double = asked["double"]
         self.reference = Path(asked["reference"])
-        dtype = torch.float64 if self.double else torch.float32
+        dtype = torch.float64 if asked["double"] else torch.float32
         self.entry = module.Entry(self.work, self.device, asked["threads"], dtype)
 
-    def first(self) -> dict[str, float | None]:
-        """error: ‖outcome − reference‖ / ‖reference‖ · flops: of a step."""
-        if self.double:
-            from torch.utils.flop_counter import FlopCounterMode
+    def write_reference(self) -> int:
+        """FLOP of a step: those of convolutions and matrix products."""
+        from torch.utils.flop_counter import FlopCounterMode
 
-            with FlopCounterMode(display=False) as counter:
-                self.entry.step()
-            self.torch.save(self.entry.outcome(), self.reference)
-            return {"error": None, "flops": counter.get_total_flops()}
+        with FlopCounterMode(display=False) as counter:
+            self.entry.step()
+        self.torch.save(self.entry.outcome(), self.reference)
+        return counter.get_total_flops()
+
+    def first(self) -> float | None:
+        """‖outcome − reference‖ / ‖reference‖; None where there is nothing to compare."""
         self.entry.step()
-        outcome, error = self.entry.outcome(), None
-        if outcome is not None:
-            reference = self.torch.load(self.reference)
-            error = ((outcome - reference).norm() / reference.norm()).item()
-        return {"error": error, "flops": getattr(self.entry, "flops", None)}
+        outcome = self.entry.outcome()
+        if outcome is None:
+            return None
+        reference = self.torch.load(self.reference)
+        return ((outcome - reference).norm() / reference.norm()).item()
+
+    def flops(self) -> float | None:
+        """Of a step, where the contender knows."""
+        return getattr(self.entry, "flops", None)
 
     def turn(self) -> float:
         """Seconds of a step, the mean of the turn's."""
