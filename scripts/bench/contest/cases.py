@@ -63,22 +63,20 @@ CASES = {
         ),
         1.5,
     ),
-    "protonet_60w": _among("60-way 1-shot, 1 query, training step", _SIXTY, ("easyfsl", "metacli"), 1.3),
+    "protonet_60w": _among("1 query, training step", _SIXTY, ("easyfsl", "metacli"), 1.3),
     "protonet_60w_one_batch": _among(
         "the same as the preset trains: support and queries in one batch",
         replace(_SIXTY, one_batch=True),
         ("plain", "metacli"),
     ),
-    "protonet_5w": _among("5-way 1-shot, 15 queries, training step", _PROTONET, ("easyfsl", "metacli"), 1.3),
+    "protonet_5w": _among("15 queries, training step", _PROTONET, ("easyfsl", "metacli"), 1.3),
     "protonet_evaluation": _among(
-        "1000 episodes, 5-way 1-shot, 15 queries",
+        "1000 episodes, 15 queries",
         replace(_PROTONET, tasks=40, training=False, repeats=25),
         ("easyfsl", "metacli"),
         2.2,
     ),
-    "resnet12_protonet": _among(
-        "5-way 1-shot, 15 queries, training step", _RESNET, ("plain", "metacli"), 1.2
-    ),
+    "resnet12_protonet": _among("15 queries, training step", _RESNET, ("plain", "metacli"), 1.2),
     "resnet12_maml": _among(
         "15 queries, 1 step", replace(_RESNET, method="maml", tasks=2), ("plain", "metacli"), 1.2
     ),
