@@ -27,8 +27,7 @@ def guarded(work: Callable[[], int]) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # The reader of our output is gone: so is the reason to go on. Nothing may be flushed at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()  # its reader is gone: so is the reason to go on
         return 141
     except KeyboardInterrupt:
         print("metacli: stopped", file=sys.stderr)
@@ -39,6 +38,8 @@ def guarded(work: Callable[[], int]) -> int:
         found = verdict(error)
         if found is None:
             raise
+        if isinstance(error, OSError) and error.filename is None:
+            _give_up_output()  # which may be a file on a full disk
         code, told = found
         print(f"metacli: {told}", file=sys.stderr)
         return code
@@ -57,6 +58,11 @@ def verdict(error: Exception) -> tuple[int, str] | None:
 
         told = translated(error)
     return None if told is None else (2, str(told))
+
+
+def _give_up_output() -> None:
+    """Nothing more is flushed, not even at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _of_the_machine(error: Exception) -> UserError | None:

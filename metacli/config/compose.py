@@ -105,13 +105,15 @@ def composing(overrides: Sequence[str]) -> Iterator[None]:
     leaves here as an exception of theirs."""
     try:
         yield
-    except (UserError, HydraException, OmegaConfBaseException, YAMLError):
+    except (UserError, YAMLError, MemoryError):
         raise
     except Exception as error:
-        if isinstance(error, MemoryError) or getattr(error, "errno", None):  # the machine's
+        says_what = isinstance(error, HydraException) and str(error)
+        says_where = isinstance(error, OmegaConfBaseException) and (error.full_key or error.key)
+        if says_what or says_where or getattr(error, "errno", None):  # the machine's, if it has a number
             raise
-        what = " ".join(overrides) or "the config"
-        raise HydraException(f"cannot compose {what}: {type(error).__name__}: {error}") from error
+        what, why = " ".join(overrides) or "the config", error.__cause__ or error
+        raise HydraException(f"cannot compose {what}: {type(why).__name__}: {why}") from error
 
 
 def values_of(config: DictConfig) -> dict[str, Any]:

@@ -44,7 +44,8 @@ def translated(error: BaseException) -> UserError | None:
     for cause in causes:
         if told := _of_hydra(_first_line(cause)):
             return told
-    return UserError(brief(_first_line(error)), _HELP) if isinstance(error, HydraException) else None
+    of_theirs = isinstance(error, HydraException | OmegaConfBaseException)
+    return UserError(brief(_first_line(error)), _HELP) if of_theirs else None
 
 
 def _missing_option(error: MissingConfigException) -> UserError:
@@ -102,7 +103,8 @@ def _omegaconf(error: OmegaConfBaseException, outer: str) -> UserError | None:
         return UserError(f"unknown key {key}", suggest(key.rpartition(".")[2], known))
     if match := re.search(r"Could not override '([^']+)'", outer):
         return UserError(f"cannot set {match.group(1)}", _first_line(error))
-    return UserError(f"{key}: {_first_line(error)}" if key else _first_line(error), _HELP)
+    is_ours = key and "[" not in key  # not a place in some list of Hydra's
+    return UserError(f"{key}: {_first_line(error)}", _HELP) if is_ours else None
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:

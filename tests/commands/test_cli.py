@@ -86,6 +86,19 @@ def test_help_of_train_shows_every_key_and_option(checks):
         assert text in done.out
 
 
+def test_a_full_disk_behind_the_output_is_told(light, tmp_path):
+    told = light.start("list", folder=tmp_path, terminal="/dev/full").wait().message()
+    assert (
+        told
+        == "metacli: No space left on device\ncheck the name, the permissions and the free space of the disk\n"
+    )
+
+
+def test_flags_of_hydra_show_what_was_composed(checks):
+    assert "Defaults" in checks("train", "--info").succeeded().out
+    assert checks("train", "-c", "job", "seed=3").succeeded().out.startswith("seed: 3\n")
+
+
 def test_the_version_is_printed(checks):
     assert checks("--version").succeeded().out == f"metacli {__version__}\n"
 

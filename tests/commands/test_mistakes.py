@@ -113,11 +113,42 @@ CASES = {
         "device.name=gpu: should be auto, cpu, mps, cuda or cuda:N",
     ),
     "a name that leads elsewhere": (["run.name=../x"], "run.name=../x: should be a folder name"),
+    "an empty word": ([""], "cannot read an empty word\n"),
+    "a flag's value that there is not": (
+        ["--cfg", "jobs"],
+        '--cfg jobs: no such choice\ndid you mean "job"?',
+    ),
+    "a flag for another's value": (["--cfg", "-m"], "--cfg: a value must follow\n"),
+    "more digits than Python reads": ([f"seed={5000 * '9'}"], "cannot compose seed=9999"),
+    "a number that no tensor holds": (
+        [f"seed={2**63}"],
+        "seed=9223372036854775808: input should be less than or equal to",
+    ),
+    "a reference that is taken for a text": (
+        ["run.root='\\${HOME}/runs'"],
+        "run.root=${HOME}/runs: holds ${ as a text; without a backslash before it, ",
+    ),
+    "a home of nobody's, and what Hydra would write": (
+        ["run.root='~nobody/runs'", "hydra.output_subdir=.hydra", "hydra/job_logging=default", "seed=-1"],
+        "seed=-1: input should be greater than or equal to 0\n",
+    ),
     "a config folder that is not there": (
         ["--config-dir", "/nowhere"],
         "Additional config directory '/nowhere' not found\n",
     ),
 }
+
+
+def test_a_name_that_no_file_can_have_is_told(checks, tmp_path):
+    told = checks("train", f"run.init_from={3000 * 'x'}").message()
+    assert told.startswith(f"metacli: {tmp_path}"[:60])
+    assert "xxx/manifest.json: File name too long\n" in told
+
+
+def test_no_value_of_many_lines_or_signs_makes_the_message_so(checks):
+    told = checks("train", f"seed='{1000 * 'long '}'").message()
+    assert max(map(len, told.splitlines())) < 300
+    assert "\x1b" not in checks("train", "seed=\x1b[31m").message()
 
 
 @pytest.mark.parametrize(("overrides", "said"), CASES.values(), ids=CASES.keys())
@@ -140,6 +171,27 @@ def test_broken_yaml_of_the_users_own_is_named_with_its_line(checks, tmp_path):
     for command in (["train", "paradigm=broken"], ["list"]):
         told = checks(*command, METACLI_CONFIG_PATH=str(tmp_path / "mine")).message()
         assert re.match(rf"metacli: {broken}, line 3: .*expected ',' or ']'", told)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"3",
+        b"- maml",
+        b"\xff",
+        b"when: 2024-13-45",
+        b"name: {",
+        b"defaults: [mine]",
+        b"defaults: 3",
+        b"name: [a]",
+    ],
+)
+def test_an_option_file_that_is_none_never_ends_in_a_traceback(content, checks, tmp_path):
+    (tmp_path / "mine" / "paradigm").mkdir(parents=True)
+    (tmp_path / "mine" / "paradigm" / "mine.yaml").write_bytes(content)
+    checks("train", "paradigm=mine", METACLI_CONFIG_PATH=str(tmp_path / "mine")).message()
+    listed = checks("list", "paradigm", METACLI_CONFIG_PATH=str(tmp_path / "mine"))
+    assert "\n  mine" in listed.out or str(tmp_path / "mine" / "paradigm" / "mine.yaml") in listed.message()
 
 
 @pytest.fixture

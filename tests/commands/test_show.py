@@ -118,6 +118,20 @@ def test_a_damaged_report_is_named_and_the_rest_is_shown(done, checks):
     assert found["what"] == "maml on imagefolder, conv4_stride, seed 0"
 
 
+def test_a_damaged_file_of_a_report_is_named_and_not_printed(done, checks):
+    for name in ("predictions.csv", "report.txt"):
+        path = done / "report" / name
+        path.write_bytes(path.read_bytes().replace(b"0", b"1"))
+        assert (
+            f"done/report/{name}: truncated or altered"
+            in rows(checks("show", "done").succeeded().out)["report"]
+        )
+    told = checks("show", "done", "--report").message()
+    assert told.startswith(
+        "metacli: done/report/report.txt: truncated or altered: its checksum does not match\n"
+    )
+
+
 @pytest.mark.parametrize("name", ["config.yaml", "manifest.json"])
 def test_a_damaged_run_is_named(name, done, checks):
     (done / name).write_bytes((done / name).read_bytes()[:-20])

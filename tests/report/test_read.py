@@ -5,7 +5,7 @@ import pytest
 
 from metacli.errors import UserError
 from metacli.files import write_json
-from metacli.report.read import episode_values, read_report, sealed
+from metacli.report.read import episode_values, read_file, read_report, sealed
 from metacli.report.tables import episodes_csv
 
 
@@ -65,6 +65,15 @@ def test_episodes_that_are_not_those_of_the_report_are_named(folder, content):
     (folder / "episodes.csv").write_bytes(content)
     with pytest.raises(UserError, match=r"episodes\.csv: truncated or altered"):
         episode_values(folder, report)
+
+
+def test_every_file_of_a_report_is_sealed_by_it(folder, summary):
+    (folder / "predictions.csv").write_bytes(b"episode,true\n0,a\n")
+    write_json(folder / "report.json", sealed(summary, {"predictions.csv": b"episode,true\n0,a\n"}))
+    assert read_file(folder, "predictions.csv", read_report(folder)) == b"episode,true\n0,a\n"
+    (folder / "predictions.csv").write_bytes(b"episode,true\n0,b\n")
+    with pytest.raises(UserError, match=r"predictions\.csv: truncated or altered"):
+        read_file(folder, "predictions.csv", read_report(folder))
 
 
 def test_episodes_that_are_missing_are_named(folder):
