@@ -1,5 +1,6 @@
 """The command itself, in fresh processes: what it prints, how soon, and what it imports for that."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -86,6 +87,7 @@ def test_help_of_train_shows_every_key_and_option(checks):
         assert text in done.out
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
 def test_a_full_disk_behind_the_output_is_told(light, tmp_path):
     told = light.start("list", folder=tmp_path, terminal="/dev/full").wait().message()
     assert (

@@ -10,10 +10,11 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -25,21 +26,15 @@ KILLS = int(os.environ.get("KILLS", "20"))
 OF_SWEEPS = KILLS * 3 // 20
 ROOM = int(os.environ.get("ROOM", "8"))  # more files that fit on the disk each time
 STARTS = 8
-TIMED = {
-    "manifest.json",
-    "log.txt",
-    "report.json",
-    "report.html",
-    "report.txt",
-    "last.pt",
-}  # these tell the time
-STAGES = {"report.json": "at its end", "confusion.png": "in its report", "metrics.jsonl": "in training"}
+STEPS = 3
+# Files that tell when or how long.
+TIMED = {"manifest.json", "log.txt", "report.json", "report.html", "report.txt", "last.pt"}
 
 
 @pytest.fixture(scope="module")
 def short(settings) -> list[str]:
     """A checkpoint after each of few steps: faults often fall into one."""
-    return [*settings, "trainer={steps: 3, val_every: 1, log_every: 1}"]
+    return [*settings, f"trainer={{steps: {STEPS}, val_every: 1, log_every: 1}}"]
 
 
 @pytest.fixture(scope="module")
@@ -52,23 +47,33 @@ def whole(forks, short, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def killed(forks, short, tmp_path) -> Callable[..., Iterator[Path]]:
-    """Start a command again and again, and kill it; the folder of each. The command ends in time the first time."""
+    """Start a command again and again and kill it; the folder of each. "whole" is where it came to its end."""
+
+    def begin(name: str, command: Sequence[str]) -> tuple[Path, Any]:
+        (tmp_path / name).mkdir()
+        return tmp_path / name, forks.start(*command, *short, folder=tmp_path / name)
+
+    def until_it_is_there(folder: Path, process: Any) -> float:
+        started = time.monotonic()
+        while process.poll() is None and not list(folder.rglob("manifest.json")):
+            time.sleep(0.002)
+        return time.monotonic() - started
 
     def folders(*command: str, times: int) -> Iterator[Path]:
-        started = time.monotonic()
-        forks.start(*command, *short, folder=new("whole")).wait().succeeded()
-        seconds = time.monotonic() - started
+        folder, process = begin("whole", command)
+        before, started = until_it_is_there(folder, process), time.monotonic()
+        process.wait().succeeded()
+        after = time.monotonic() - started
         random = Random(0)
         for number in range(times):
-            process = forks.start(*command, *short, folder=new(f"{number:03d}"))
-            time.sleep(seconds * (number + random.random()) / times)  # once in each of equal parts
-            process.signal(signal.SIGKILL)
+            folder, process = begin(f"{number:03d}", command)
+            if number % 5:  # counted from where it is there, however busy the machine is
+                until_it_is_there(folder, process)
+            time.sleep(random.random() * (after if number % 5 else before))
+            if process.poll() is None:
+                process.signal(signal.SIGKILL)
             process.wait()
-            yield tmp_path / f"{number:03d}"
-
-    def new(name: str) -> Path:
-        (tmp_path / name).mkdir()
-        return tmp_path / name
+            yield folder
 
     return folders
 
@@ -174,10 +179,15 @@ def test_runs_that_start_together_do_not_meet(forks, short, whole, tmp_path):
 
 def stage(folder: Path) -> str:
     """How far the run in it was, or the last one of a sweep."""
-    names = {path.name for path in folder.rglob("*.*")}
-    if "manifest.json" not in names:
+    manifests = sorted(folder.rglob("manifest.json"), key=lambda path: path.stat().st_mtime_ns)
+    if not manifests:
         return "before it was there"
-    return next((stage for name, stage in STAGES.items() if name in names), "before its first step")
+    run = RunFolder(manifests[-1].parent)
+    if not run.metrics.exists():
+        return "before its first step"
+    if run.metrics.read_bytes().count(b"\n") < STEPS:
+        return "in training"
+    return "at its end" if run.finished else "in its report"
 
 
 def the_run(folder: Path) -> Path:
