@@ -23,7 +23,7 @@ from metacli.rundir import RunFolder
 from metacli.sweeps.folder import open_sweep
 
 KILLS = int(os.environ.get("KILLS", "20"))
-OF_SWEEPS = KILLS * 3 // 20
+OF_SWEEPS = KILLS // 10
 ROOM = int(os.environ.get("ROOM", "8"))  # more files that fit on the disk each time
 STARTS = 8
 STEPS = 3

@@ -122,7 +122,7 @@ def empty(tmp_path, monkeypatch) -> Path:
 
 
 @settings(
-    max_examples=MORE or 60,
+    max_examples=MORE or 50,
     derandomize=not MORE,
     deadline=None,
     database=None,
