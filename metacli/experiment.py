@@ -9,6 +9,7 @@ import torch
 
 from metacli import build, provenance
 from metacli.config.construct import construct_several
+from metacli.config.origins import origins
 from metacli.config.registry import component
 from metacli.config.schema import Config
 from metacli.console import Console
@@ -57,7 +58,7 @@ class Experiment:
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "versions": provenance.versions(),
             "machine": provenance.machine(),
-            "code": provenance.code(),
+            "code": provenance.code() | origins(self.config.plain()),
             "device": str(self.device),
             "threads": self.threads,
             "chunk": self.config.trainer.chunk,

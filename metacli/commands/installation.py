@@ -35,7 +35,8 @@ def extras() -> Findings:
 
 def configs() -> Findings:
     """Those that come with metacli have tests; of the others every option is composed."""
-    from metacli.config.compose import config_folder, option_files, search_folders
+    from metacli.config.compose import config_folder, option_files
+    from metacli.config.extensions import search_folders
 
     files = [
         (group, option, path) for group, options in option_files().items() for option, path in options.items()

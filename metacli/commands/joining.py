@@ -16,20 +16,20 @@ def join(run: Measured, other: Measured) -> str:
     """`metacli eval`, or `metacli rerun` where the trained network cannot take the questions; empty where neither can:
     another kind of task, or a package that is not installed."""
     from metacli.config.compose import option_files  # brings Hydra, which a comparison seldom needs
-    from metacli.config.registry import components
+    from metacli.config.registry import component, names
 
-    options, paradigms = option_files()["dataset"], components("paradigm")
+    options = option_files()["dataset"]
     split, now, wanted = other.split, run.dataset, other.dataset
     paradigm, episode = run.config["paradigm"]["name"], run.config["episode"]
     same_kind = (run.report["task"], run.primary) == (other.report["task"], other.primary)
-    if not same_kind or wanted["name"] not in options or paradigm not in paradigms:
+    if not same_kind or wanted["name"] not in options or paradigm not in names("paradigm"):
         return ""
     shape = {key: value for key, value in other.episode.items() if episode[split].get(key) != value}
     asked = [f"report.split={split}"] if run.split != split else []
     if run.data != other.data:
         asked += _data(now, wanted, options[wanted["name"]])
     asked += [f"episode.{split}.{key}={value}" for key, value in shape.items()]
-    other_ways = "ways" in shape and paradigms[paradigm].fixed_ways
+    other_ways = "ways" in shape and component("paradigm", paradigm).fixed_ways
     if other_ways:
         asked += [f"episode.{name}.ways={shape['ways']}" for name in episode if name != split]
     other_pixels = run.data != other.data and _pixels(now) != _pixels(wanted)

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from metacli.config.compose import option_files
-from metacli.config.registry import components, groups
+from metacli.config.registry import groups, names, summary
 from metacli.errors import UserError, suggest
 from metacli.letters import brief
 
@@ -34,9 +34,8 @@ def _about(group: str, path: Path, options: Mapping[str, Path]) -> str:
     lines = path.read_text(encoding="utf-8").splitlines()
     comments = [line[2:] for line in lines if line.startswith("# ") and not line.startswith("# @")]
     about = comments[0] if comments else ""
-    if not about and group in groups():
-        known = components(group).get(str(node.get("name")))
-        about = known.summary if known else ""
+    if not about and group in groups() and node.get("name") in names(group):
+        about = summary(group, node["name"])
     family = f"[{node['family']}] " if "family" in node else ""
     return family + about
 

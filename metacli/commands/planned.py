@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from metacli.commands.composing import ONE_CONFIG, compose_each
 from metacli.commands.flags import flags_first
+from metacli.commands.folders import folders_named
 from metacli.commands.job import Job, new_job
 from metacli.config.compose import chosen, values_of
 from metacli.errors import UserError, suggest
@@ -31,7 +32,7 @@ class Plan:
 
 def planned(arguments: Sequence[str]) -> Plan:
     """Compose and check every job. Raises UserError at the first that is not good."""
-    arguments = flags_first(arguments)
+    arguments = folders_named(flags_first(arguments))
     launchers = [text for text in arguments if is_launcher(text)]
     _refuse(arguments, launchers)
     jobs: list[Job] = []

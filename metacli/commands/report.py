@@ -1,7 +1,7 @@
 """metacli report RUN: the report of a finished run, or of an evaluation, made anew from the best weights."""
 
 from metacli.commands.checked import checked
-from metacli.commands.saved import as_it_ran
+from metacli.commands.saved import as_it_ran, require_code
 from metacli.errors import UserError
 from metacli.rundir import open_run
 
@@ -16,6 +16,7 @@ def run(arguments: list[str]) -> int:
         raise UserError(
             f"{found.path}: not finished, so there is nothing to report", f"metacli resume {found.path}"
         )
+    require_code(found)
     config, _ = checked(as_it_ran(found), [], training=not found.evaluates)
 
     from metacli import api

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metacli.config.compose import composing
+from metacli.config.origins import require_origins
 from metacli.config.recompose import Recomposed, recompose
 from metacli.errors import UserError
 from metacli.rundir import RunFolder, open_run
@@ -21,6 +22,7 @@ def trained_run(path: str, instead: str) -> RunFolder:
     run = open_run(path)
     if run.evaluates:
         raise UserError(f"{path}: an evaluation, not a run", f"{instead} {run.evaluates}")
+    require_code(run)
     return run
 
 
@@ -35,3 +37,8 @@ def as_it_ran(run: RunFolder) -> dict[str, Any]:
     values, manifest = run.config(), run.manifest()
     values["device"] |= {"name": manifest["device"], "threads": manifest["threads"]}
     return values
+
+
+def require_code(run: RunFolder) -> None:
+    """Raises UserError where components that the run had from elsewhere are not here."""
+    require_origins(run.manifest().get("code", {}))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from metacli.commands.checked import checked
 from metacli.commands.guard import verdict
-from metacli.commands.saved import as_it_ran
+from metacli.commands.saved import as_it_ran, require_code
 from metacli.files import write_atomic
 from metacli.rundir import open_run
 from metacli.sweeps.job import JobFolder
@@ -42,6 +42,7 @@ def _go_on(job: JobFolder) -> None:
         api.train(config, job.path, overrides=job.overrides, choices=job.choices, notes=notes)
     else:
         found = open_run(run.path)
+        require_code(found)
         config, _ = checked(as_it_ran(found), [])
 
         from metacli import api

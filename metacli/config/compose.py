@@ -1,9 +1,7 @@
 """Hydra composition: where configs are found, and what a composed config says."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from metacli.config.extensions import search_folders
 from metacli.config.registry import SEVERAL
 from metacli.errors import UserError
 
@@ -29,21 +28,6 @@ def config_folder() -> Path:
     package = Path(__file__).resolve().parent.parent
     checkout = package.parent / "configs"
     return checkout if (package.parent / "pyproject.toml").exists() else package / "configs"
-
-
-def search_folders() -> list[Path]:
-    """Folders of other people's options: $METACLI_CONFIG_PATH, and entry points of the group "metacli.configs".
-
-    Raises UserError where one of the former is missing.
-    """
-    named = os.environ.get("METACLI_CONFIG_PATH", "").split(os.pathsep)
-    folders = [Path(part).resolve() for part in named if part]
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(
-                f"METACLI_CONFIG_PATH: no such folder: {folder}", "mend the variable, or unset it"
-            )
-    return folders + [Path(str(entry.load())) for entry in entry_points(group="metacli.configs")]
 
 
 class SearchFolders(SearchPathPlugin):

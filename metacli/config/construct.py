@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from metacli.config.registry import component, load
+from metacli.config.registry import code
 from metacli.config.schema import Named, Node
 
 _FOR_OTHERS = {"name", "family", "schedule"}  # read by the registry, the report and the trainer
@@ -12,7 +12,7 @@ _FOR_OTHERS = {"name", "family", "schedule"}  # read by the registry, the report
 
 def construct(group: str, node: Named, **context: Any) -> Any:
     """Call the component that `node` names with its values (a.b becomes a_b) and what it asks of `context`."""
-    target = load(component(group, node.name).target)
+    target = code(group, node.name)
     values = {key: value for key, value in flatten(node.model_dump()).items() if key not in _FOR_OTHERS}
     wanted = inspect.signature(target).parameters
     return target(**values, **{key: value for key, value in context.items() if key in wanted})
@@ -20,10 +20,7 @@ def construct(group: str, node: Named, **context: Any) -> Any:
 
 def construct_several(group: str, nodes: Mapping[str, Node]) -> dict[str, Any]:
     """Name -> object, in a group of which there may be several."""
-    return {
-        name: load(component(group, name).target)(**flatten(node.model_dump()))
-        for name, node in nodes.items()
-    }
+    return {name: code(group, name)(**flatten(node.model_dump())) for name, node in nodes.items()}
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

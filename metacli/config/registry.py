@@ -1,19 +1,16 @@
-"""Names in a config -> code. A config can only name what stands here, or what an installed package adds.
+"""Names in a config -> code. A config can only name what stands here, or what the user has added (extensions.py).
 
-Each entry also declares what the component accepts and needs; `compatibility.py` is what reads that. Other
-packages add entries under the entry-point group "metacli", named "<group>.<name>", each pointing at a Component.
+Each entry also declares what the component accepts and needs; `compatibility.py` is what reads that.
 """
 
-import ast
 import importlib
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from metacli.config import schema
+from metacli.config.extensions import VARIABLE, extensions, opening
 from metacli.errors import UserError, suggest
 from metacli.letters import brief
 
@@ -43,8 +40,7 @@ class Component:
     def summary(self) -> str:
         """First sentence of the module's docstring, read without importing it."""
         spec = find_spec(self.target.partition(":")[0])
-        text = ast.get_docstring(ast.parse(Path(str(spec and spec.origin)).read_text(encoding="utf-8"))) or ""
-        return " ".join(text.split("\n\n")[0].split())
+        return opening(Path(str(spec and spec.origin)))
 
 
 _MAML = Component("metacli.paradigms.maml:MAML", schema.MAML, kinds=("classify", "regress"), fixed_ways=True)
@@ -102,15 +98,17 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
 SEVERAL = ("tracker",)
 
 
-@cache
 def components(group: str) -> dict[str, Component]:
-    """Every component of a group, built in or added by an installed package."""
-    found = dict(_BUILT_IN[group])
-    for entry in entry_points(group="metacli"):
-        kind, _, name = entry.name.partition(".")
-        if kind == group:
-            found[name] = entry.load()
-    return found
+    """Those that come with metacli."""
+    return _BUILT_IN[group]
+
+
+def names(group: str) -> list[str]:
+    """Of every component of a group, built in or added. Raises UserError where two have one name."""
+    added = extensions(group)
+    for name in added.keys() & components(group).keys():
+        raise UserError(f"{added[name]}: metacli has a {group} of that name", "give it another")
+    return [*components(group), *added]
 
 
 def groups() -> tuple[str, ...]:
@@ -119,10 +117,41 @@ def groups() -> tuple[str, ...]:
 
 
 def component(group: str, name: str) -> Component:
-    known = components(group)
+    """Raises UserError where there is none, or where that of somebody else does not load."""
+    known = names(group)
+    if name in components(group):
+        return components(group)[name]
     if name not in known:
-        raise UserError(f"{group}.name={brief(name)}: no such {group}", suggest(name, known))
-    return known[name]
+        raise UserError(
+            f"{group}.name={brief(name)}: no such {group}",
+            f"{suggest(name, known)}\nif it is your own: {VARIABLE}=DIR, with {group}/{name}.py in DIR",
+        )
+    added = extensions(group)[name]
+    declared = added.load()
+    if not isinstance(declared, Component):
+        raise UserError(f"{added}: no Component, but {declared!r}", "see metacli.config.registry.Component")
+    return declared
+
+
+def summary(group: str, name: str) -> str:
+    """What a component is, in a sentence."""
+    added = extensions(group).get(name)
+    return (added and added.about()) or component(group, name).summary
+
+
+def code(group: str, name: str) -> Any:
+    """The class of a component. Raises UserError where somebody else's is not where its declaration says."""
+    target = component(group, name).target
+    try:
+        return load(target)
+    except (ImportError, AttributeError) as error:
+        added = extensions(group).get(name)
+        if added is None:
+            raise
+        raise UserError(
+            f"{added}: its component names {target}, but {error}",
+            'a class of the same file is f"{__name__}:Class"; METACLI_TRACEBACK=1 shows the traceback',
+        ) from error
 
 
 def load(target: str) -> Any:

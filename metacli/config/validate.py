@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from metacli.config.registry import SEVERAL, component, components, groups
+from metacli.config.registry import SEVERAL, component, groups, names
 from metacli.config.schema import Config
 from metacli.errors import UserError, suggest
 from metacli.letters import brief
@@ -29,11 +29,11 @@ def validate(values: dict[str, Any]) -> Config:
 
 
 def _several(group: str, nodes: dict[str, Any]) -> dict[str, BaseModel]:
-    known = components(group)
+    known = names(group)
     for name in nodes:
         if name not in known:
             raise UserError(f"unknown key {group}.{brief(name)}", suggest(str(name), known))
-    return {name: _parse(known[name].schema, node, (group, name)) for name, node in nodes.items()}
+    return {name: _parse(component(group, name).schema, node, (group, name)) for name, node in nodes.items()}
 
 
 def _parse(schema: type[Model], values: Any, prefix: tuple[str, ...]) -> Model:

@@ -134,7 +134,7 @@ CASES = {
     ),
     "a config folder that is not there": (
         ["--config-dir", "/nowhere"],
-        "Additional config directory '/nowhere' not found\n",
+        "--config-dir: no such folder: /nowhere\n",
     ),
 }
 
