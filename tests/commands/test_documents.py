@@ -26,7 +26,9 @@ HOME = "/home/you"  # where the documents' commands are run
 RUN = "runs/maml-glyphs/20261124-101500-1a2b3c"  # what RUN stands for
 STAMPED = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}$")
 PLACEHOLDER = r"\.\.\.|\[[A-Z]|\b(?:DIR|KEY|VALUE)\b|\w\|\w"
-ELSEWHERE = "postcard|cosine_prototypes|neighbours|gratings"  # what pages make themselves, and test themselves
+ELSEWHERE = (
+    "postcard|cosine_prototypes|neighbours|gratings"  # what pages make themselves, and test themselves
+)
 OTHERS = re.compile(f"{PLACEHOLDER}|{ELSEWHERE}")
 
 
