@@ -246,6 +246,27 @@ def test_the_best_weights_are_those_of_the_best_validation(table, tmp_path):
     assert load_state(trainer.run.last)["learner"]["weight"].item() == -12
 
 
+def test_of_errors_the_lowest_is_the_best(table, tmp_path):
+    errors = {2: 0.5, 4: 0.2, 6: 0.2, 8: 0.9, 10: 0.3, 12: 0.6}
+    trainer = slope_trainer(table, tmp_path, errors.get, val_every=2, lr=1.0, metric="mse")
+    progress = trainer.fit()
+    assert (progress.best_step, progress.best) == (4, 0.2)
+    assert progress.history[-1]["val_mse"] == 0.6
+
+
+def test_each_step_is_taken_at_the_rate_of_its_place_in_the_schedule(table, tmp_path):
+    trainer = make_trainer(table, tmp_path, before=lambda step: taken.append(rate()), val_every=12)
+    taken = []
+
+    def rate():
+        return trainer.optimizer.param_groups[0]["lr"]
+
+    trainer.fit()
+    taken.append(rate())
+    cosine = [0.5 * 0.01 * (1 + math.cos(math.pi * step / 12)) for step in range(12)]
+    assert taken[1:] == pytest.approx(cosine)
+
+
 @pytest.mark.parametrize(
     ("patience", "stops"),
     [(1, 6), (2, 8), (0, 12)],

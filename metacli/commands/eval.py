@@ -25,9 +25,12 @@ def evaluation(saved: RunFolder, overrides: Sequence[str]) -> Job:
     asked = changed(saved, trained, overrides)
     values = _with_training_of(trained, asked.values)
     for group in ("paradigm", "backbone"):
-        if values[group]["name"] != trained[group]["name"]:
+        name = values[group]["name"]
+        if name != trained[group]["name"]:
+            asked_for = any(text.startswith((f"{group}=", f"{group}.")) for text in overrides)
+            what = f"{group}={name}" if asked_for else f"{' '.join(overrides)} brings {group} {name}"
             raise UserError(
-                f"{group}={values[group]['name']}: the run was trained with {group} {trained[group]['name']}",
+                f"{what}: the run was trained with {group} {trained[group]['name']}",
                 "train a run with it: metacli train ...",
             )
     config = validate(values)

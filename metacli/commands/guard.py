@@ -23,7 +23,10 @@ _OF_FILE_SYSTEMS = {
 def guarded(work: Callable[[], int]) -> int:
     """Tracebacks are for bugs; METACLI_TRACEBACK=1 shows them for user errors too."""
     try:
-        code = work()
+        try:
+            code = work()
+        except SystemExit as left:  # Hydra's, after its help
+            code = left.code if isinstance(left.code, int) else int(left.code is not None)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -38,7 +41,7 @@ def guarded(work: Callable[[], int]) -> int:
         found = verdict(error)
         if found is None:
             raise
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.errno in _OF_FILE_SYSTEMS and error.filename is None:
             _give_up_output()  # which may be a file on a full disk
         code, told = found
         print(f"metacli: {told}", file=sys.stderr)

@@ -6,6 +6,7 @@ from typing import Any
 from metacli.config.compose import composing
 from metacli.config.origins import require_origins
 from metacli.config.recompose import Recomposed, recompose
+from metacli.config.validate import validate
 from metacli.errors import UserError
 from metacli.rundir import RunFolder, open_run
 
@@ -29,6 +30,7 @@ def trained_run(path: str, instead: str) -> RunFolder:
 def changed(run: RunFolder, values: Mapping[str, Any], overrides: Sequence[str]) -> Recomposed:
     """`values`, which are those of the run, with `overrides` on top."""
     with composing(overrides):
+        values = validate(dict(values)).plain()  # with the keys that came after it was saved
         return recompose(values, run.overrides(), run.choices(), overrides)
 
 

@@ -64,6 +64,12 @@ def derivative_order(config: Config) -> str:
     return getattr(config.paradigm, "order", "none") if _adapts(config) else "none"
 
 
+def inner_steps(config: Config) -> dict[str, int] | None:
+    """What the report says: steps of adaptation, in training and to each test episode; None without an inner loop."""
+    inner = getattr(config.paradigm, "inner", None)
+    return None if inner is None else {"train": inner.steps, "test": inner.eval_steps}
+
+
 def _adapts(config: Config) -> bool:
     inner = getattr(config.paradigm, "inner", None)
     return inner is not None and inner.steps > 0

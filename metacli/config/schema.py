@@ -41,7 +41,7 @@ def _absolute_file(path: str) -> str:
 
 
 def _ascending(ends: list[float]) -> list[float]:
-    if not ends[0] < ends[1]:
+    if len(ends) != 2 or not ends[0] < ends[1]:
         raise ValueError("should be [low, high] with low < high")
     return ends
 
@@ -153,7 +153,7 @@ class Digits(Named):
     split_seed: Natural
 
 
-Range = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
+Range = Annotated[list[Annotated[float, Field(allow_inf_nan=False), Number]], AfterValidator(_ascending)]
 
 
 class Sinusoid(Named):
@@ -171,7 +171,7 @@ class Shape(Node):
 
 
 class FixedShape(Shape):
-    count: Count
+    count: Annotated[int, Field(ge=2, le=_LARGEST), Number]  # of one episode there is no interval
 
 
 class Episode(Node):

@@ -18,7 +18,7 @@ from metacli.data.table import SPLITS, Augmentation, Description, Table, cached,
 from metacli.errors import UserError
 from metacli.files import digest
 
-_VERSION = f"imagefolder 1, decoder {DECODER}"
+_VERSION = f"imagefolder 2, decoder {DECODER}"
 
 
 class _Listing(NamedTuple):
@@ -159,14 +159,30 @@ class ImageFolder:
             on_error=self.on_error,
         )
         ids = {name: index for index, name in enumerate(listing.classes)}
+        labels = np.array([ids[listing.photos[row].label] for row in kept], np.int64)
+        items = tuple(paths[row] for row in kept)
         return Table(
             images=images,
-            labels=np.array([ids[listing.photos[row].label] for row in kept], np.int64),
+            labels=labels,
             classes=tuple(listing.classes),
-            items=tuple(paths[row] for row in kept),
+            items=items,
             splits={split: np.empty(0, np.int64) for split in SPLITS},
-            notes=notes,
+            notes=notes + _twins(images, labels, items),
         )
+
+
+def _twins(images: np.ndarray, labels: np.ndarray, items: Sequence[str]) -> tuple[str, ...]:
+    """A note on images that two classes share, by a link or as a copy: they may stand in different splits."""
+    first: dict[str, int] = {}
+    pairs = [
+        (row, twin)
+        for row, image in enumerate(images)
+        if labels[twin := first.setdefault(digest(image.data), row)] != labels[row]
+    ]
+    if not pairs:
+        return ()
+    row, twin = pairs[0]
+    return (f"images that another class has too: {len(pairs)}, the first is {items[row]}, as {items[twin]}",)
 
 
 def _left_out(classes: Sequence[str], setting: str) -> tuple[str, ...]:

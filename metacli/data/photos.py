@@ -84,8 +84,13 @@ def _image_files(folder: str, below: str = "", above: frozenset[str] = frozenset
     for entry in sorted(visible, key=lambda entry: entry.name):
         if entry.is_dir():
             yield from _image_files(entry.path, f"{below}{entry.name}/", above | {real})
-        elif entry.name.lower().endswith(_SUFFIXES):
+        elif entry.name.lower().endswith(_SUFFIXES) and not _is_special(entry):
             yield _storable(below + entry.name)
+
+
+def _is_special(entry: os.DirEntry[str]) -> bool:
+    """A pipe or a device, which to read might never end. A link to nowhere counts as a file, to be named."""
+    return os.path.exists(entry.path) and not entry.is_file()
 
 
 def photos_of_csv(file: Path, root: Path) -> tuple[list[Photo], tuple[str, ...]]:

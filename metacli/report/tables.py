@@ -38,7 +38,14 @@ def _scores(summary: dict[str, Any]) -> list[str]:
 
 
 def csv_report(summary: dict[str, Any]) -> str:
-    """kind (class or average), name, precision, recall, f1, support; numbers in full."""
+    """kind (class or average), name, precision, recall, f1, support; numbers in full.
+
+    Where there are no classes: metric, mean, ci95, n, unit.
+    """
+    if not summary["per_class"]:
+        parts = ("mean", "ci95", "n", "unit")
+        metrics = summary["metrics"].items()
+        return _csv([("metric", *parts), *((name, *map(entry.get, parts)) for name, entry in metrics)])
     rows = [("class", entry["class"], entry) for entry in summary["per_class"]]
     rows += [("average", name, entry) for name, entry in summary["averages"].items()]
     scores = ("precision", "recall", "f1", "support")
@@ -77,8 +84,9 @@ def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("split", str(protocol["split"])),
         ("bn_mode", wording.bn_mode(protocol["bn_mode"])),
         ("order", wording.order(protocol["order"])),
+        ("inner steps", wording.inner_steps(protocol.get("inner_steps"))),
         ("selection", str(protocol["selection"])),
-        ("class overlap", wording.overlap(protocol["class_overlap"])),
+        *([("class overlap", wording.overlap(protocol["class_overlap"]))] if summary["per_class"] else []),
         ("run", f"{run['paradigm']} on {run['dataset']}, backbone {run['backbone']}, seed {run['seed']}"),
         ("weights", str(run["weights"])),
         ("episode hash", str(protocol["episode_hash"])),

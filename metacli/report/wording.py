@@ -65,6 +65,10 @@ def order(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+def inner_steps(steps: Mapping[str, int] | None) -> str:
+    return "none" if not steps else f"{steps['train']} in training, {steps['test']} in evaluation"
+
+
 def duration(seconds: float | None) -> str:
     if seconds is None:
         return "not measured"

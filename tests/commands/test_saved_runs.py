@@ -7,7 +7,7 @@ import shutil
 import pytest
 import yaml
 
-from metacli.rundir import RunFolder
+from metacli.rundir import RunFolder, create
 
 
 @pytest.fixture
@@ -213,6 +213,10 @@ def test_a_head_of_five_ways_refuses_ten_and_names_five(checks, finished):
             "paradigm.bn_mode=running",
             "paradigm.bn_mode=running: the weights were trained with batch and have no",
         ),
+        (
+            "dataset=sinusoid",
+            "dataset=sinusoid brings backbone mlp: the run was trained with backbone conv4\n",
+        ),
         ("paradigm.name=os:system", "paradigm=os:system: the run was trained with paradigm maml\n"),
         ("paradigm.ordr=first", 'unknown key paradigm.ordr\ndid you mean "order"?'),
         ("+paradigm._target_=os.system", "unknown key paradigm._target_=os.system\n"),
@@ -224,6 +228,15 @@ def test_a_head_of_five_ways_refuses_ten_and_names_five(checks, finished):
 def test_an_evaluation_refuses_what_it_cannot_do(override, said, checks, finished):
     assert checks("eval", str(finished), override).message().startswith(f"metacli: {said}")
     assert not (finished / "evaluations").exists()
+
+
+def test_a_key_that_came_after_a_run_was_saved_can_be_set(runs, finished, tmp_path):
+    saved = RunFolder(finished)
+    values, how = saved.config(), saved.sealed("overrides.yaml")
+    del values["dataset"]["augment"]
+    older = create(tmp_path / "older", values, how, saved.manifest())
+    runs("rerun", str(older.path), "dataset.augment.flip=true", "trainer.steps=1").succeeded()
+    assert config(new_run(tmp_path))["dataset"]["augment"]["flip"] is True
 
 
 def test_features_without_running_averages_are_not_measured_by_them(checks, finished, settings, tmp_path):

@@ -145,3 +145,15 @@ def test_a_range_that_goes_down_is_refused(composed):
     values = composed("dataset=sinusoid", "dataset.x=[5,-5]")
     with pytest.raises(UserError, match=r"dataset\.x=\[5, -5\]: should be \[low, high\]"):
         validate(values)
+
+
+def test_numbers_without_end_are_no_range(composed):
+    values = composed("dataset=sinusoid")
+    values["dataset"]["x"] = [float("-inf"), float("inf")]
+    with pytest.raises(UserError, match=r"dataset\.x"):
+        validate(values)
+
+
+def test_one_episode_is_too_few_for_an_interval(composed):
+    with pytest.raises(UserError, match=r"episode\.test\.count=1: .*2"):
+        validate(composed("episode.test.count=1"))

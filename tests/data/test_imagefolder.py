@@ -488,7 +488,7 @@ def test_a_json_file_can_name_the_classes_of_each_split(root):
             "class apple is in train and again in train",
         ),
         ({"train": ["apple"], "test": ["c"]}, "it does not hold just train, val and test"),
-        ({"train": "apple", "val": ["b"], "test": ["c"]}, "unknown class a in train"),
+        ({"train": "apple", "val": ["b"], "test": ["c"]}, "train is no list"),
         (["apple"], "it does not hold just train, val and test"),
     ],
 )
@@ -498,6 +498,36 @@ def test_a_json_file_that_does_not_fit_the_classes_is_refused(root, content, mes
     with pytest.raises(UserError) as caught:
         folder(root, split="split.json").describe()
     assert message in str(caught.value)
+
+
+def test_classes_that_are_numbers_may_be_numbers_in_the_json_file(root):
+    plant(root, "1", "2", "3")
+    (root / "split.json").write_text(json.dumps({"train": [1], "val": ["2"], "test": [3]}))
+    assert folder(root, split="split.json").describe().splits["test"] == {"3": 2}
+
+
+@pytest.mark.parametrize("train", [None, 3, "ab", {"a": 1}, [["a"]], [{"n": 1}], [None], [True]])
+def test_what_is_no_list_of_names_in_the_json_file_is_refused(root, train):
+    plant(root, "a", "b", "c")
+    (root / "split.json").write_text(json.dumps({"train": train, "val": ["b"], "test": ["c"]}))
+    with pytest.raises(UserError, match=r"split\.json: train (is no list|holds .*, which is no name)"):
+        folder(root, split="split.json").describe()
+
+
+def test_images_that_two_classes_share_are_noted(root):
+    plant(root, "a", "b", "c")
+    (root / "d").symlink_to(root / "a")
+    put(root / "c" / "copy.png", Image.open(root / "b" / "0.png"))
+    assert folder(root).build().notes == (
+        "images that another class has too: 3, the first is c/copy.png, as b/0.png",
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_no_image(root):
+    plant(root, "a", "b", "c")
+    os.mkfifo(root / "a" / "pipe.png")
+    assert "a/pipe.png" not in folder(root).build().items
 
 
 def test_a_json_file_may_name_a_class_that_is_left_out_for_its_size(root):

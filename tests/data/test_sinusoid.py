@@ -74,3 +74,18 @@ def test_the_fixed_episodes_do_not_depend_on_how_many_are_asked_for_or_taken_at_
     assert torch.equal(whole[:100], part)
     assert numbers.tolist() == list(range(150))
     assert few.tolist() == list(range(100))
+
+
+def test_validation_and_test_are_other_tasks():
+    val, test = (next(source(split).fixed_episodes(SHAPE, 64)) for split in ("val", "test"))
+    assert not torch.isin(val.query.labels, test.query.labels).any()
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_queries_are_other_points_than_the_support_set(split):
+    drawn = [episode(split, tasks=20), next(source(split).fixed_episodes(SHAPE, 20))]
+    for one in drawn:
+        given, asked = (
+            part.inputs["x"][..., 0].unsqueeze(d) for d, part in ((1, one.support), (2, one.query))
+        )
+        assert not (given == asked).any()

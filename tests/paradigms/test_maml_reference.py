@@ -6,8 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from metacli.backbones.mlp import MLP
+from metacli.episode import Episode, Examples, TaskSpec
 from metacli.kernels import convolution
 from metacli.layers import fused
+from metacli.paradigms.maml import MAML
 
 
 @dataclass
@@ -202,3 +205,50 @@ def test_first_and_second_order_differ(make_maml, make_episode):
     first, second = (own_gradient(make_maml(order=order), episode) for order in ("first", "second"))
     for name, gradient in first.items():
         assert (gradient - second[name]).norm() > 0.01 * gradient.norm(), name
+
+
+@pytest.mark.parametrize("order", ["first", "second"])
+@pytest.mark.parametrize("steps", [1, 5])
+def test_meta_gradients_of_regression_are_those_of_a_plain_loop(order, steps):
+    torch.manual_seed(0)
+    backbone = MLP(shape=(1,), widths=[5, 4], norm="none")
+    learner = MAML(
+        spec=TaskSpec("regress", (1,), 2),
+        backbone=backbone,
+        features=4,
+        inner_lr=0.1,
+        inner_steps=steps,
+        inner_eval_steps=steps,
+        order=order,
+        moves_inner=["backbone", "head"],
+        moves_outer=["backbone", "head"],
+        bn_mode="batch",
+    ).double()
+    given, asked = (
+        Examples({"x": x}, y, torch.ones(3, n, dtype=torch.bool), torch.zeros(3, n), torch.zeros(3, 0))
+        for n in (4, 6)
+        for x, y in [(torch.randn(3, n, 1).double(), torch.randn(3, n, 2).double())]
+    )
+    learner.meta_loss(Episode(given, asked, torch.arange(3))).sum().backward()
+    found = {name: parameter.grad for name, parameter in learner.network.named_parameters()}
+
+    def predicted(weights, x):
+        for block in range(2):
+            name = f"backbone.blocks.{block}.linear"
+            x = F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"]).relu()
+        return F.linear(x, weights["head.weight"], weights["head.bias"])
+
+    whole = dict(learner.network.named_parameters())
+    total = 0
+    for task in range(3):
+        weights = dict(whole)
+        for _ in range(steps):
+            loss = F.mse_loss(predicted(weights, given.inputs["x"][task]), given.labels[task])
+            gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=order == "second")
+            weights = {
+                name: tensor - 0.1 * gradient
+                for (name, tensor), gradient in zip(weights.items(), gradients, strict=True)
+            }
+        total = total + F.mse_loss(predicted(weights, asked.inputs["x"][task]), asked.labels[task])
+    wanted = dict(zip(whole, torch.autograd.grad(total, list(whole.values())), strict=True))
+    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)

@@ -11,7 +11,7 @@ from metacli.report.figures import figures
 from metacli.report.html import html_page
 from metacli.report.regression import RegressionResults
 from metacli.report.results import summarise
-from metacli.report.tables import episodes_csv, predictions_csv, text_report
+from metacli.report.tables import csv_report, episodes_csv, predictions_csv, text_report
 
 
 def test_the_numbers_of_two_small_episodes_are_those_computed_by_hand(protocol, run):
@@ -75,3 +75,9 @@ def test_every_answer_and_every_episode_is_kept(numbers):
     assert float(rows[399]["predicted"]) == pytest.approx(float(numbers.predicted[39, 9, 0]), rel=1e-5)
     episodes = list(csv.DictReader(io.StringIO(episodes_csv(numbers))))
     assert [float(row["mse"]) for row in episodes] == numbers.values()["mse"].tolist()
+
+
+def test_the_csv_holds_the_metrics_in_full(summary_of_numbers):
+    rows = list(csv.DictReader(io.StringIO(csv_report(summary_of_numbers))))
+    assert [row["metric"] for row in rows] == ["mse", "mae", "rmse", "r2"]
+    assert float(rows[0]["ci95"]) == summary_of_numbers["metrics"]["mse"]["ci95"]

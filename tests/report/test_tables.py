@@ -52,7 +52,12 @@ def test_the_text_says_what_was_measured_and_how(summary):
     )
     assert "5-way 1-shot, 4 queries per class" in text
     assert "batch (transductive" in text
-    for words in ("order second", "best validation accuracy", "maml on omniglot"):
+    for words in (
+        "order second",
+        "inner steps 1 in training, 5 in evaluation",
+        "best validation accuracy",
+        "maml on omniglot",
+    ):
         assert words in text
     assert summary["result_hash"] in text
     assert summary["protocol"]["episode_hash"] in text
