@@ -84,7 +84,7 @@ CASES = {
         "sampling and gathering a meta-batch, against the training step on it",
         (
             Contender("metacli", _MAML, "metacli, training step"),
-            Contender("sampling", _MAML, "metacli, sampling and gathering"),
+            Contender("sampling", _MAML, "metacli, sampling"),
         ),
     ),
 }

@@ -9,8 +9,9 @@ from contest.race import LARGEST_EXACT, Played, Result
 
 def lines(name: str, case: Case, played: Played) -> Iterator[str]:
     first = case.contenders[0].work
-    yield f"{name}: {first.method} on {first.backbone}, {first.ways}-way {first.shots}-shot, {case.about}"
-    yield f"  {'':<30}{'tasks/s':>8}  {'[min-max]':<15}{'ratio':>6}{'peak GB':>9}{'of sgemm':>10}{'error':>9}"
+    yield f"{name}: {case.about}"
+    yield f"  {first.method} on {first.backbone}, {first.ways}-way {first.shots}-shot, {first.tasks} tasks a step"
+    yield f"  {'':<22}{'tasks/s':>8}  {'[min-max]':<12}{'ratio':>7}{'GB':>7}{'of sgemm':>10}{'error':>8}"
     peak = max(played.sgemm)
     for result in played.results:
         rate = statistics.median(result.rates)
@@ -20,14 +21,14 @@ def lines(name: str, case: Case, played: Played) -> Iterator[str]:
         error = "" if result.error is None else f"{result.error:.0e}{mark}"
         ratio = f"{ratio_to(played.results[0], result):.2f}x"
         used = f"{result.peak / 1e9:.2f}"
-        yield f"  {result.name:<30}{_short(rate):>8}  {spread:<15}{ratio:>6}{used:>9}{share:>10}{error:>9}"
+        yield f"  {result.name:<22}{_short(rate):>8}  {spread:<12}{ratio:>7}{used:>7}{share:>10}{error:>8}"
     flops = played.results[0].flops
     yield f"  sgemm {peak / 1e9:.0f} GFLOP/s" + (f"; a task takes {flops / 1e9:.2f} GFLOP" if flops else "")
     if case.floor:
         yield f"  metacli is meant to be at least {case.floor:.1f}x the first row"
     exact = [result.exact for result in played.results if result.exact is not None]
     if exact:
-        yield f"  * in float64 at most {max(exact):.0e}: in float32 a rounding took the other side of a ReLU or maximum"
+        yield f"  * in float64 {max(exact):.0e}: a rounding took the other side of a ReLU or a maximum"
 
 
 def ratio_to(base: Result, result: Result) -> float:
