@@ -102,12 +102,15 @@ def photos_of_csv(file: Path, root: Path) -> tuple[list[Photo], tuple[str, ...]]
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"dataset.csv={file}: cannot read it: {error}", "give a CSV file in UTF-8") from error
+    twice = [column for column in ("path", "label", "split") if columns.count(column) > 1]
+    if twice:
+        raise UserError(f"dataset.csv={file}: several columns {twice[0]}", "keep one of them")
     absent = [column for column in ("path", "label") if column not in columns]
     if absent or not rows:
         raise UserError(
             f"dataset.csv={file}: "
             + (f"no column {' and no column '.join(absent)}" if absent else "no rows"),
-            "the first line must be path,label or path,label,split, and each line after it one image",
+            "the first line must be path,label or path,label,split, with commas, and each line after it one image",
         )
     photos = []
     lines: dict[str, int] = {}

@@ -590,6 +590,7 @@ def test_a_csv_can_give_the_class_split(root):
         ("file,label\nx/0.png,a\n", "no column path"),
         ("path\nx/0.png\n", "no column label"),
         ("", "no column path and no column label"),
+        ("path,label,Label\nx/0.png,a,b\n", "several columns label"),
         ("path,label\n", "no rows"),
         ("path,label\nx/0.png,a\nx/9.png,a\n", "line 3: no such file: x/9.png"),
         ("path,label\nx/0.png,a\nx/1.png,\n", "line 3: 2 cells are wanted"),
