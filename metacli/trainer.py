@@ -19,10 +19,10 @@ from metacli.checkpoint import load_state, load_weights, save_state, save_weight
 from metacli.console import Console
 from metacli.episode import Episode
 from metacli.errors import UserError
-from metacli.layers import BatchNorm, recorded
 from metacli.learner import Learner
 from metacli.metrics import METRICS, mean_ci95
 from metacli.optim.schedule import Schedule, set_learning_rate
+from metacli.parts import commit, moved, part_of, total
 from metacli.rundir import RunFolder
 from metacli.runtime import generator
 
@@ -153,29 +153,13 @@ class Trainer:
         self.learner.begin_step(step, plan.steps, generator(plan.seed, "begin_step", step))
         set_learning_rate(self.optimizer, plan.lr, plan.schedule, step, plan.steps)
         self.optimizer.zero_grad(set_to_none=True)
-        losses: list[Tensor] = []
-        staged: dict[str, list[tuple[Tensor, Tensor]]] = {}
-        for chunk in episode.chunks(plan.chunk):
-            with recorded(self.learner, differentiable=False) as statistics:
-                loss = self.learner.meta_loss(chunk)
-            (loss.sum() / len(episode)).backward()
-            losses.append(loss.detach())
-            for name, pair in statistics.items():
-                staged.setdefault(name, []).append(pair)
+        parts = (part_of(self.learner, chunk, len(episode)) for chunk in episode.chunks(plan.chunk))
+        losses, statistics = total(parts, moved(self.learner))
         if plan.clip:
             torch.nn.utils.clip_grad_norm_(self.learner.parameters(), plan.clip)
         self.optimizer.step()
-        self._commit(staged)
-        return torch.cat(losses).mean()
-
-    def _commit(self, staged: dict[str, list[tuple[Tensor, Tensor]]]) -> None:
-        """Running statistics move once a step, over all tasks in order: chunks cannot change them."""
-        for name, pairs in staged.items():
-            layer = self.learner.get_submodule(name)
-            assert isinstance(layer, BatchNorm)
-            if layer.tracks:
-                means, variances = zip(*pairs, strict=True)
-                layer.commit(torch.cat(means), torch.cat(variances))
+        commit(self.learner, statistics)
+        return losses.mean()
 
     def _finite(self, losses: list[Tensor]) -> list[float]:
         """The losses as numbers. Raises UserError at the first that is not finite."""

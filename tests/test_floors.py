@@ -37,6 +37,7 @@ FLOORS = {
     "provenance": 4,
     "checkpoint": 4,
     "trackers": 4,
+    "parts": 4,
     "distributed": 4,
     "trainer": 5,
     "evaluator": 5,
@@ -63,6 +64,7 @@ BESIDE = {
     "layers": {"kernels"},
     "backbones": {"layers"},
     "heads": {"layers"},
+    "distributed": {"parts"},
     "evaluator": {"report"},  # it fills what a report is made of
     "experiment": {"build"},
     "outcome": {"experiment"},
