@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from metacli import provenance
-from metacli.config.compatibility import batch_norm_mode, derivative_order, inner_steps
+from metacli.config.compatibility import batch_norm_mode, derivative_order, inner_loss, inner_steps
 from metacli.console import Console
 from metacli.errors import UserError
 from metacli.evaluator import Evaluation
@@ -101,6 +101,7 @@ def _protocol(experiment: Experiment, episode_hash: str) -> dict[str, Any]:
         "bn_mode": batch_norm_mode(config),
         "order": derivative_order(config),
         "inner_steps": inner_steps(config),
+        "inner_loss": inner_loss(config, table.kind),
         "episode": config.episode.model_dump(exclude=dict.fromkeys(("train", "val", "test"), unread)),
         "episode_hash": episode_hash,
         "selection": _selection(experiment),

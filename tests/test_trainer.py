@@ -61,6 +61,7 @@ def make_learner(name):
             inner_lr=0.1,
             inner_steps=2,
             inner_eval_steps=2,
+            inner_loss_reduction="mean",
             order="second",
             moves_inner=["backbone", "head"],
             moves_outer=["backbone", "head"],

@@ -70,6 +70,14 @@ def inner_steps(config: Config) -> dict[str, int] | None:
     return None if inner is None else {"train": inner.steps, "test": inner.eval_steps}
 
 
+def inner_loss(config: Config, kind: str) -> str | None:
+    """What the report says: how an inner step's loss is made of its items; None without an inner loop."""
+    inner = getattr(config.paradigm, "inner", None)
+    if inner is None:
+        return None
+    return inner.loss_reduction if kind == "classify" else "mean"
+
+
 def _adapts(config: Config) -> bool:
     inner = getattr(config.paradigm, "inner", None)
     return inner is not None and inner.steps > 0
@@ -140,7 +148,8 @@ def _without_effect(config: Config, keys: Sequence[str], data: Description, trai
             yield from _unread(keys, ["seed"], nobody)
     if data.kind != "classify":
         ways = [f"episode.{split}.ways" for split in SPLITS]
-        yield from _unread(keys, ways, f"dataset {config.dataset.name} has no classes")
+        reduction = "paradigm.inner.loss_reduction"
+        yield from _unread(keys, [*ways, reduction], f"dataset {config.dataset.name} has no classes")
     if hasattr(config.paradigm, "inner") and not (_adapts(config) or config.paradigm.inner.eval_steps):
         yield from _unread(keys, ["paradigm.inner.lr", "paradigm.moves.inner"], "there are no inner steps")
     if batch_norm_mode(config) == "none":

@@ -75,6 +75,7 @@ Norm = Literal["batch", "group", "layer", "none"]
 BatchNormMode = Literal["batch", "support", "running", "with_support_single"]
 Moves = list[Literal["backbone", "last_block", "norm", "bias", "head"]]
 Order = Literal["second", "first"]
+LossReduction = Literal["mean", "sum_over_k"]
 OnError = Literal["raise", "skip"]
 Rotations = Annotated[Literal["classes", "episode", "none"], BeforeValidator(_rotations)]
 
@@ -266,6 +267,7 @@ class InnerLoop(Node):
     lr: Amount
     steps: Count
     eval_steps: Natural
+    loss_reduction: LossReduction = "mean"
 
 
 class MovesOf(Node):

@@ -69,6 +69,15 @@ def inner_steps(steps: Mapping[str, int] | None) -> str:
     return "none" if not steps else f"{steps['train']} in training, {steps['test']} in evaluation"
 
 
+def inner_loss(reduction: str | None) -> str:
+    """Of an inner step."""
+    return {
+        None: "none",
+        "mean": "mean over the support set",
+        "sum_over_k": "sum over the support set / shots",
+    }[reduction]
+
+
 def duration(seconds: float | None) -> str:
     if seconds is None:
         return "not measured"

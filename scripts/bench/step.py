@@ -72,6 +72,7 @@ def build(downsample: str) -> MAML:
             inner_lr=INNER_LR,
             inner_steps=1,
             inner_eval_steps=1,
+            inner_loss_reduction="mean",
             order="second",
             moves_inner=["backbone", "head"],
             moves_outer=["backbone", "head"],

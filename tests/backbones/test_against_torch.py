@@ -248,6 +248,7 @@ def test_meta_gradients_are_those_of_a_plain_loop(networks, order, episode):
         inner_lr=0.3,
         inner_steps=2,
         inner_eval_steps=2,
+        inner_loss_reduction="mean",
         order=order,
         moves_inner=["backbone", "head"],
         moves_outer=["backbone", "head"],

@@ -44,6 +44,7 @@ def maml(backbone):
         inner_lr=0.5,
         inner_steps=1,
         inner_eval_steps=1,
+        inner_loss_reduction="mean",
         order="second",
         moves_inner=["backbone", "head"],
         moves_outer=["backbone", "head"],

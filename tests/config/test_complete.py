@@ -24,7 +24,8 @@ def test_a_group_becomes_each_of_its_options():
 
 def test_keys_are_completed_one_level_at_a_time():
     assert words("paradigm.in") == {"paradigm.inner."}
-    assert words("paradigm.inner.") == {f"paradigm.inner.{key}=" for key in ("lr", "steps", "eval_steps")}
+    inner = ("lr", "steps", "eval_steps", "loss_reduction")
+    assert words("paradigm.inner.") == {f"paradigm.inner.{key}=" for key in inner}
     assert words("nothing.") == words("seed.") == set()
 
 

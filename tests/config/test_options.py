@@ -26,7 +26,12 @@ CONTEXT = {
     "paradigm": {"spec", "backbone", "features"},
 }
 
-LATER = {"ImageFolder": {"augment"}, "Augment": {"flip", "crop", "colour"}}
+LATER = {
+    "ImageFolder": {"augment"},
+    "Augment": {"flip", "crop", "colour"},
+    "InnerLoop": {"loss_reduction"},
+    "NoInnerLoop": {"loss_reduction"},
+}
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)

@@ -52,6 +52,7 @@ def make_maml(make_backbone):
         inner=("backbone", "head"),
         outer=("backbone", "head"),
         bn_mode="batch",
+        reduction="mean",
         **backbone,
     ):
         network = make_backbone(**backbone)
@@ -62,6 +63,7 @@ def make_maml(make_backbone):
             inner_lr=lr,
             inner_steps=steps,
             inner_eval_steps=steps,
+            inner_loss_reduction=reduction,
             order=order,
             moves_inner=inner,
             moves_outer=outer,

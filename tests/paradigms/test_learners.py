@@ -151,6 +151,7 @@ def toy_learner(name, spec):
         inner_lr=0.5,
         inner_steps=1,
         inner_eval_steps=1,
+        inner_loss_reduction="mean",
         order="first" if name == "fomaml" else "second",
         moves_inner=["head"] if name == "anil" else ["backbone", "head"],
         moves_outer=["backbone", "head"],

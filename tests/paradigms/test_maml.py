@@ -76,6 +76,20 @@ def test_evaluation_takes_its_own_number_of_steps(make_maml, make_episode):
     torch.testing.assert_close(evaluation.state, training.detach().state)
 
 
+@pytest.mark.parametrize("order", ["first", "second"])
+@pytest.mark.parametrize("inner", [("backbone", "head"), ("head",)], ids=str)
+def test_a_loss_summed_over_the_ways_is_the_mean_at_as_many_times_the_rate(
+    inner, order, make_maml, make_episode
+):
+    options = {"steps": 2, "order": order, "inner": inner}
+    mean, summed = (
+        make_maml(lr=0.3, **options),
+        make_maml(lr=0.1, reduction="sum_over_k", **options),
+    )  # 3 ways
+    expected = meta_gradients(mean, make_episode())
+    torch.testing.assert_close(meta_gradients(summed, make_episode()), expected, rtol=1e-11, atol=1e-13)
+
+
 def test_evaluation_keeps_no_graph(make_maml, make_episode, monkeypatch):
     created, whole = [], torch.autograd.grad
     monkeypatch.setattr(
@@ -124,6 +138,7 @@ def test_the_omniglot_network_has_the_published_parameters_but_for_biases_that_c
         inner_lr=0.4,
         inner_steps=1,
         inner_eval_steps=1,
+        inner_loss_reduction="mean",
         order="second",
         moves_inner=["backbone", "head"],
         moves_outer=["backbone", "head"],

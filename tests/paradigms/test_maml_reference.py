@@ -66,7 +66,7 @@ def adapt(network, learner, x, labels, steps):
     weights = dict(learner.network.named_parameters())
     for _ in range(steps):
         loss = F.cross_entropy(network(weights, x), labels)
-        moved = {name: weights[name] for name in learner.adapted}
+        moved = {name: weights[name] for name in learner.inner.adapted}
         second = learner.order == "second"
         gradients = torch.autograd.grad(loss, list(moved.values()), create_graph=second, retain_graph=True)
         for (name, tensor), gradient in zip(moved.items(), gradients, strict=True):
@@ -76,7 +76,7 @@ def adapt(network, learner, x, labels, steps):
 
 def answers(network, weights, learner, support, query):
     """Logits of one task's queries."""
-    mode = learner.passes.bn_mode
+    mode = learner.inner.passes.bn_mode
     if mode == "with_support_single" and not learner.training:
         return torch.cat([network(weights, torch.cat([support, one[None]]))[-1:] for one in query])
     if mode == "support":
@@ -219,6 +219,7 @@ def test_meta_gradients_of_regression_are_those_of_a_plain_loop(order, steps):
         inner_lr=0.1,
         inner_steps=steps,
         inner_eval_steps=steps,
+        inner_loss_reduction="mean",
         order=order,
         moves_inner=["backbone", "head"],
         moves_outer=["backbone", "head"],

@@ -72,6 +72,7 @@ def protocol():
         "bn_mode": "batch",
         "order": "second",
         "inner_steps": {"train": 1, "test": 5},
+        "inner_loss": "sum_over_k",
         "episode": {"train": block, "val": block, "test": block},
         "episode_hash": "9f2c41d0a7b34e5f9f2c41d0a7b34e5f",
         "selection": "best validation accuracy",

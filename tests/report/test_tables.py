@@ -55,6 +55,7 @@ def test_the_text_says_what_was_measured_and_how(summary):
     for words in (
         "order second",
         "inner steps 1 in training, 5 in evaluation",
+        "inner loss sum over the support set / shots",
         "best validation accuracy",
         "maml on omniglot",
     ):

@@ -84,6 +84,7 @@ def build_learner(work: Work) -> Learner:
             inner_lr=INNER_LR,
             inner_steps=work.steps,
             inner_eval_steps=work.steps,
+            inner_loss_reduction="mean",
             order=work.order,
             moves_inner=["head"] if work.inner == "head" else ["backbone", "head"],
             moves_outer=["backbone", "head"],
