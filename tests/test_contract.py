@@ -42,6 +42,7 @@ SMALL = {
     "backbone.depth": 2,
     "backbone.widths": [8, 4],
     "paradigm.inner.lr": 0.1,
+    "paradigm.ridge": 0.001,
     "optimizer.lr": 0.01,
     "episode.train": {"ways": 3, "shots": 1, "queries": 3},
     "episode.val": {"ways": 3, "shots": 1, "queries": 3, "count": 8},

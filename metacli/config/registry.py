@@ -77,6 +77,7 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "fomaml": _MAML,
         "joint": replace(_MAML, schema=schema.Joint, kinds=("regress",)),
         "protonet": Component("metacli.paradigms.protonet:ProtoNet", schema.ProtoNet, weights=False),
+        "r2d2": Component("metacli.paradigms.r2d2:R2D2", schema.R2D2),
         "nearest_centroid": Component(
             "metacli.paradigms.nearest_centroid:NearestCentroid",
             schema.NearestCentroid,

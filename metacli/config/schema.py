@@ -294,6 +294,11 @@ class ProtoNet(Paradigm):
     pass
 
 
+class R2D2(Paradigm):
+    ridge: Rate
+    scale: Rate
+
+
 class NearestCentroid(Paradigm):
     distance: Literal["euclidean", "cosine"]
 

@@ -4,14 +4,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from metacli.episode import Examples
+from metacli.heads.labels import one_hot
 
 
 def class_means(features: Tensor, examples: Examples) -> Tensor:
     """Mean feature of each class over the labels that count, nan for a class without any. [T, N, D] -> [T, W, D]"""
-    counted = examples.mask & (examples.labels >= 0)
-    one_hot = F.one_hot(examples.labels.clamp(min=0), examples.ways).to(features.dtype)
-    one_hot = one_hot * counted.unsqueeze(-1)  # [T, N, W]
-    return one_hot.transpose(1, 2) @ features / one_hot.sum(1).unsqueeze(-1)
+    labels = one_hot(examples, features.dtype)  # [T, N, W]
+    return labels.transpose(1, 2) @ features / labels.sum(1).unsqueeze(-1)
 
 
 def negative_squared_distance(features: Tensor, centroids: Tensor) -> Tensor:

@@ -11,13 +11,14 @@ While training, `running` normalises with batch statistics and collects them, an
 trains as `batch` does (it is an evaluation protocol: Nichol et al. 2018).
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from metacli.episode import Inputs, State
+from metacli.episode import Inputs, Predictor, State
 from metacli.layers.norm import BatchNorm, recorded
 
 BatchNormMode = Literal["batch", "support", "running", "with_support_single"]
@@ -48,6 +49,29 @@ class Passes:
         if self.bn_mode == "with_support_single":
             return {_SUPPORT + name: tensor for name, tensor in support.items()}
         return {}
+
+    def both(self, support: Inputs, query: Inputs) -> tuple[Tensor, Tensor]:
+        """What a training step sees of the two sets, [T, N, D] each, under the network's own parameters.
+
+        With `running` they go through in one batch, whose statistics are collected, as in the code of Snell et al.
+        """
+        if self.bn_mode != "running":
+            return self.support({}, support), self.query(self.context({}, support), query)
+        items = support["x"].shape[1]
+        outputs = self.network(torch.cat([support["x"], query["x"]], 1))
+        return outputs[:, :items], outputs[:, items:]
+
+    def predictor(
+        self, answer: Callable[[State, Tensor], Tensor], state: State, support: Inputs
+    ) -> Predictor:
+        """One that knows `state` of each task: its outputs are answer(state, what the query pass gives)."""
+        names = tuple(state)
+
+        def predict(known: State, inputs: Inputs) -> Tensor:
+            context = {name: tensor for name, tensor in known.items() if name not in names}
+            return answer({name: known[name] for name in names}, self.query(context, inputs))
+
+        return Predictor(predict, state | self.context({}, support))
 
     def query(self, state: State, inputs: Inputs) -> Tensor:
         """`state`: parameters and what `context` returned."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from metacli.episode import Examples, Inputs, Predictor, State, TaskSpec
+from metacli.episode import Examples, Predictor, State, TaskSpec
 from metacli.heads.centroid import class_means, cosine, negative_squared_distance
 from metacli.layers import Passes
 from metacli.layers.passes import BatchNormMode
@@ -33,8 +33,7 @@ class NearestCentroid(Learner):
 
     def adapt(self, support: Examples) -> Predictor:
         centroids = class_means(self.passes.support({}, support.inputs), support)
-        return Predictor(self._predict, {"centroids": centroids} | self.passes.context({}, support.inputs))
+        return self.passes.predictor(self._answer, {"centroids": centroids}, support.inputs)
 
-    def _predict(self, state: State, inputs: Inputs) -> Tensor:
-        context = {name: tensor for name, tensor in state.items() if name != "centroids"}
-        return self.similarity(self.passes.query(context, inputs), state["centroids"])
+    def _answer(self, state: State, features: Tensor) -> Tensor:
+        return self.similarity(features, state["centroids"])

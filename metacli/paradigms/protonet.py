@@ -6,10 +6,9 @@ training runs support and queries through the backbone in one batch, and evaluat
     metacli train paradigm=protonet episode.train.ways=20
 """
 
-import torch
 from torch import Tensor, nn
 
-from metacli.episode import Episode, Examples, Inputs, Predictor, State, TaskSpec
+from metacli.episode import Episode, Examples, Predictor, State, TaskSpec
 from metacli.heads.centroid import class_means, negative_squared_distance
 from metacli.layers import Passes
 from metacli.layers.passes import BatchNormMode
@@ -27,19 +26,14 @@ class ProtoNet(Learner):
 
     def adapt(self, support: Examples) -> Predictor:
         prototypes = class_means(self.passes.support({}, support.inputs), support)
-        return Predictor(self._predict, {"prototypes": prototypes} | self.passes.context({}, support.inputs))
+        return self.passes.predictor(self._answer, {"prototypes": prototypes}, support.inputs)
 
     def meta_loss(self, episode: Episode) -> Tensor:
         """With `bn_mode=running` both sets go through in one batch, whose statistics are collected."""
-        if self.passes.bn_mode != "running":
-            return super().meta_loss(episode)
-        support, query = episode.support, episode.query
-        both = torch.cat([support.inputs["x"], query.inputs["x"]], 1)
-        features = self.backbone(both)
-        items = support.labels.shape[1]
-        prototypes = class_means(features[:, :items], support)
-        return objective(self.spec.kind)(negative_squared_distance(features[:, items:], prototypes), query)
+        support, query = self.passes.both(episode.support.inputs, episode.query.inputs)
+        logits = self._answer({"prototypes": class_means(support, episode.support)}, query)
+        return objective(self.spec.kind)(logits, episode.query)
 
-    def _predict(self, state: State, inputs: Inputs) -> Tensor:
-        context = {name: tensor for name, tensor in state.items() if name != "prototypes"}
-        return negative_squared_distance(self.passes.query(context, inputs), state["prototypes"])
+    @staticmethod
+    def _answer(state: State, features: Tensor) -> Tensor:
+        return negative_squared_distance(features, state["prototypes"])

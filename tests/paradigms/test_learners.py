@@ -13,12 +13,14 @@ from metacli.evaluator import evaluate
 from metacli.paradigms.maml import MAML
 from metacli.paradigms.nearest_centroid import NearestCentroid
 from metacli.paradigms.protonet import ProtoNet
+from metacli.paradigms.r2d2 import R2D2
 from metacli.rundir import RunFolder
 from metacli.runtime import seeded
 from metacli.trainer import Plan, Trainer
 
-TRAINED = ["maml", "fomaml", "anil", "protonet"]
+TRAINED = ["maml", "fomaml", "anil", "protonet", "r2d2"]
 ALL = [*TRAINED, "nearest_centroid"]
+ANY_WAYS = ["protonet", "r2d2", "nearest_centroid"]  # whose outputs belong to the support set's classes alone
 MODES = ["batch", "support", "running", "with_support_single"]
 
 
@@ -35,6 +37,10 @@ def make_learner(make_maml, make_backbone):
                 return make_maml(bn_mode=bn_mode, steps=2, inner=("head",), **backbone)
             case "protonet":
                 return ProtoNet(spec=spec, backbone=make_backbone(**backbone), bn_mode=bn_mode)
+            case "r2d2":
+                backbone = make_backbone(**backbone)
+                learner = R2D2(spec=spec, backbone=backbone, ridge=0.7, scale=2.0, bn_mode=bn_mode)
+                return learner.double()
             case "nearest_centroid":
                 network = make_backbone(**backbone)
                 return NearestCentroid(spec=spec, backbone=network, distance="euclidean", bn_mode=bn_mode)
@@ -85,6 +91,39 @@ def test_every_task_is_adapted_to_alone(name, bn_mode, make_learner, make_episod
         torch.testing.assert_close(alone(task.query.inputs), outputs[t : t + 1])
         assert all(len(tensor) == 1 for tensor in alone.state.values())
     assert all(len(tensor) == 3 for tensor in together.state.values())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_order_of_the_support_set_does_not_matter(name, make_learner, make_episode):
+    learner, episode = make_learner(name), make_episode()
+    order = torch.randperm(6, generator=torch.Generator().manual_seed(0))
+    support = episode.support
+    shuffled = changed(support, inputs={"x": support.inputs["x"][:, order]}, labels=support.labels[:, order])
+    one, other = (learner.adapt(s)(episode.query.inputs) for s in (support, shuffled))
+    torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", ANY_WAYS)
+def test_renamed_classes_change_places(name, make_learner, make_episode):
+    learner, episode = make_learner(name), make_episode()
+    renamed = changed(episode.support, labels=(episode.support.labels + 1) % 3)
+    one, other = (learner.adapt(s)(episode.query.inputs) for s in (episode.support, renamed))
+    torch.testing.assert_close(one.roll(1, 2), other)
+
+
+@pytest.mark.parametrize("name", ANY_WAYS)
+def test_the_ways_at_evaluation_may_differ_from_those_of_training(name, make_learner, make_episode):
+    learner, episode = make_learner(name).eval(), make_episode()
+    two = episode.support.labels[0] < 2
+    x, labels, mask = episode.support.inputs["x"], episode.support.labels, episode.support.mask
+    support = changed(
+        episode.support,
+        inputs={"x": x[:, two]},
+        labels=labels[:, two],
+        mask=mask[:, two],
+        classes=episode.support.classes[:, :2],
+    )
+    assert learner.adapt(support)(episode.query.inputs).shape == (2, 9, 2)
 
 
 @pytest.mark.parametrize("bn_mode", MODES)
@@ -139,10 +178,20 @@ def test_a_device_gives_the_results_of_the_cpu(name, make_learner, make_episode,
         assert all(torch.isfinite(parameter.grad).all() for parameter in learner.parameters())
 
 
+def changed(examples, **parts):
+    whole = {name: getattr(examples, name) for name in ("inputs", "labels", "mask", "rows", "classes")}
+    return Examples(**whole | parts)
+
+
 def toy_learner(name, spec):
-    if name == "protonet":
+    if name in ANY_WAYS:
         backbone = Conv4(shape=spec.shape, width=16, depth=2, downsample="max_pool", norm="batch")
-        return ProtoNet(spec=spec, backbone=backbone, bn_mode="running")
+        common = {"spec": spec, "backbone": backbone, "bn_mode": "running"}
+        match name:
+            case "protonet":
+                return ProtoNet(**common)
+            case "r2d2":
+                return R2D2(**common, ridge=1.0, scale=10.0)
     backbone = MLP(shape=spec.shape, widths=[32], norm="batch")
     return MAML(
         spec=spec,

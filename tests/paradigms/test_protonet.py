@@ -101,15 +101,6 @@ def test_items_that_do_not_count_are_left_out_of_the_class_means(make_episode):
         torch.testing.assert_close(class_means(features, examples), expected)
 
 
-def test_the_order_of_the_support_set_does_not_matter(make_protonet, make_episode):
-    learner, episode = make_protonet().eval(), make_episode()
-    order = torch.randperm(6, generator=torch.Generator().manual_seed(0))
-    support = episode.support
-    shuffled = changed(support, inputs={"x": support.inputs["x"][:, order]}, labels=support.labels[:, order])
-    one, other = (learner.adapt(s)(episode.query.inputs) for s in (support, shuffled))
-    torch.testing.assert_close(one, other)
-
-
 def test_the_ways_at_evaluation_may_differ_from_those_of_training(make_protonet, make_episode):
     learner, episode = make_protonet().eval(), make_episode()
     two = episode.support.labels[0] < 2
