@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from metacli import build, provenance
+from metacli import build, provenance, stages
 from metacli.checkpoint import save_weights
 from metacli.config.schema import Config
 from metacli.console import Console
@@ -41,7 +41,7 @@ def train(
         console.say(f"run {run.path}")
         for note in (*notes, *experiment.data.table.notes):
             console.say(note)
-        _fit_and_report(experiment, run, console, started, resumed=False)
+        _fit_and_report(experiment, run, console, started)
     return run
 
 
@@ -60,11 +60,10 @@ def resume(run: RunFolder, config: Config) -> None:
         console = Console(run.log)
         for line in provenance.differences(run.manifest(), experiment.manifest()):
             console.say(f"since the run began: {line}")
-        resumed = run.last.exists()
-        if not resumed:
+        if not (run.last.exists() or stages.begun(run)):
             console.say("there was no checkpoint yet: from the start")
         with _failure_logged(run):
-            _fit_and_report(experiment, run, console, started, resumed=resumed)
+            _fit_and_report(experiment, run, console, started)
 
 
 def evaluate_run(
@@ -78,7 +77,7 @@ def evaluate_run(
     """The best weights of `run` under `config`: a folder of its own below the run."""
     started = time.monotonic()
     with run.locked():  # its weights stay as they are meanwhile
-        experiment = assemble(config, (config.report.split,))
+        experiment = assemble(config, run)
         load_into(experiment.learner, run.best)
         how = {"overrides": list(overrides), "choices": dict(choices or {}), "of": str(run.path)}
         evaluation = create(run.path / "evaluations", config.plain(), how, experiment.manifest())
@@ -93,8 +92,9 @@ def evaluate_run(
 def report_again(run: RunFolder, config: Config) -> None:
     """The report of a finished run or evaluation, as it was. Raises UserError where another result comes out."""
     with run.locked():
-        experiment = assemble(config, (config.report.split,))
-        load_into(experiment.learner, open_run(run.evaluates).best if run.evaluates else run.best)
+        trained = open_run(run.evaluates) if run.evaluates else run
+        experiment = assemble(config, trained)
+        load_into(experiment.learner, trained.best)
         report(experiment, run, Console(run.log), saved_progress(run))
 
 
@@ -109,29 +109,26 @@ def _failure_logged(run: RunFolder) -> Iterator[None]:
         raise
 
 
-def _fit_and_report(
-    experiment: Experiment, run: RunFolder, console: Console, started: float, *, resumed: bool
-) -> None:
+def _fit_and_report(experiment: Experiment, run: RunFolder, console: Console, started: float) -> None:
     with Tracking(experiment.trackers, console.say) as tracking:
-        progress = _fit(experiment, run, console, tracking, resumed=resumed)
+        progress = _fit(experiment, run, console, tracking)
         report(experiment, run, console, progress, started)
         tracking.finish(run.report)
 
 
-def _fit(
-    experiment: Experiment, run: RunFolder, console: Console, tracking: Tracking, *, resumed: bool
-) -> Progress:
+def _fit(experiment: Experiment, run: RunFolder, console: Console, tracking: Tracking) -> Progress:
     """The best weights are in the learner and in the run."""
-    tracked = TrackedRun(run.path, experiment.config.plain())
+    history = [*stages.history(run), *saved_progress(run).history]
+    tracking.start(TrackedRun(run.path, experiment.config.plain()), history)
+    if not run.last.exists():
+        stages.Stages(experiment, run, console, tracking.log).finish()
     if not experiment.trains:
-        tracking.start(tracked, [])
         save_weights(run.best, experiment.learner.state_dict())
         return Progress()
     trainer = _trainer(experiment, run, console, tracking)
-    if resumed:
+    if run.last.exists():
         trainer.resume()
         console.say(f"resumed after step {trainer.progress.step}")
-    tracking.start(tracked, trainer.progress.history)
     progress = trainer.fit()
     best = shown(trainer.plan.metric, progress.best, None)
     console.say(
@@ -155,7 +152,7 @@ def _trainer(experiment: Experiment, run: RunFolder, console: Console, tracking:
     )
     return Trainer(
         learner=experiment.learner,
-        optimizer=build.build_optimizer(config, experiment.learner),
+        optimizer=build.optimizer_for(config.optimizer, experiment.learner),
         episodes=prefetched(
             lambda step: source.episode(sampler, seed=config.seed, step=step, tasks=plan.meta_batch),
             config.device.workers,
@@ -165,6 +162,7 @@ def _trainer(experiment: Experiment, run: RunFolder, console: Console, tracking:
         plan=plan,
         run=run,
         console=console,
+        earlier=stages.history(run),
         track=tracking.log,
     )
 

@@ -1,15 +1,16 @@
 """Checked config -> data, learner and optimizer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch.optim import Optimizer
 
+from metacli.config import schema
 from metacli.config.construct import construct
 from metacli.config.registry import component, load
-from metacli.config.schema import Config, Shape
+from metacli.config.schema import Config, Named, Shape
 from metacli.data.sampler import EpisodeShape
 from metacli.episode import TaskSpec
 from metacli.learner import Learner
@@ -29,26 +30,38 @@ def build_data(config: Config, device: torch.device) -> Data:
     return Data(table, load(component("dataset", config.dataset.name).sources)(table, device))
 
 
-def build_learner(config: Config, table: Any, device: torch.device) -> Learner:
+def build_learner(
+    config: Config, table: Any, device: torch.device, train_classes: int | None = None
+) -> Learner:
+    """train_classes: where they are not those of the table."""
     ways = config.episode.train.ways
-    return learner_of(
-        config, TaskSpec(kind=table.kind, shape=table.shape, outputs=table.outputs(ways)), device
-    )
+    own = len(table.splits["train"]) if table.kind == "classify" else 0
+    classes = own if train_classes is None else train_classes
+    spec = TaskSpec(table.kind, table.shape, outputs=table.outputs(ways), train_classes=classes)
+    return learner_of(config, spec, device)
 
 
 def learner_of(config: Config, spec: TaskSpec, device: torch.device) -> Learner:
     """Initial weights depend on the seed alone."""
     with seeded(config.seed, "weights"):
-        backbone = construct("backbone", config.backbone, shape=spec.shape)
-        learner = construct(
-            "paradigm", config.paradigm, spec=spec, backbone=backbone, features=backbone.features
-        )
-    return learner.to(device)
+        return _on_backbone("paradigm", config.paradigm, config, spec).to(device)
 
 
-def build_optimizer(config: Config, learner: Learner) -> Optimizer:
+def build_classifier(config: Config, spec: TaskSpec, device: torch.device) -> Any:
+    """What pretraining trains: it tells the meta-train classes apart. spec: of the learner that is pretrained."""
+    whole = replace(spec, outputs=spec.train_classes)
+    with seeded(config.seed, "pretrain weights"):
+        return _on_backbone("pretrain", config.pretrain, config, whole).to(device)
+
+
+def _on_backbone(group: str, node: Named, config: Config, spec: TaskSpec) -> Any:
+    backbone = construct("backbone", config.backbone, shape=spec.shape)
+    return construct(group, node, spec=spec, backbone=backbone, features=backbone.features)
+
+
+def optimizer_for(node: schema.Optimizer, learner: Learner) -> Optimizer:
     moving = [parameter for parameter in learner.parameters() if parameter.requires_grad]
-    return construct("optimizer", config.optimizer, params=moving)
+    return construct("optimizer", node, params=moving)
 
 
 def episode_shape(shape: Shape) -> EpisodeShape:

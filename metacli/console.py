@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from metacli.metrics import shown, validation_metric
@@ -11,6 +12,25 @@ from metacli.metrics import shown, validation_metric
 
 class Display(Protocol):
     def update(self, step: int, row: Mapping[str, Any], tasks: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How far a training is, in words.
+
+    unit: what is counted, `each` so many steps · things: what a step goes through.
+    """
+
+    unit: str = "step"
+    each: int = 1
+    things: str = "tasks"
+
+    def place(self, step: int, steps: int) -> str:
+        """'step 20/600', 'pretrain epoch 3/20'"""
+        return f"{self.unit} {step // self.each}/{steps // self.each}"
+
+
+STEPS = Counting()
 
 
 class Console:
@@ -25,9 +45,10 @@ class Console:
         print(line, flush=True)
 
     @contextmanager
-    def training(self, steps: int, done: int) -> Iterator[Display]:
+    def training(self, steps: int, done: int, counting: Counting) -> Iterator[Display]:
+        pace = _Pace(steps, done, counting.things)
         if not self.live:
-            yield _Lines(self.say, steps, done)
+            yield _Lines(self.say, steps, counting, pace)
             return
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -39,7 +60,7 @@ class Console:
         )
         with Progress(*columns, transient=True, refresh_per_second=4) as progress:
             bar = progress.add_task("starting", total=steps, completed=done)
-            yield _Live(self, progress, bar, steps, done)
+            yield _Live(self, progress, bar, steps, counting, pace)
 
     @contextmanager
     def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -57,15 +78,16 @@ class Console:
 class _Lines:
     """A line whenever something was measured."""
 
-    def __init__(self, say: Callable[[str], None], steps: int, done: int) -> None:
+    def __init__(self, say: Callable[[str], None], steps: int, counting: Counting, pace: "_Pace") -> None:
         self.say = say
         self.steps = steps
-        self.pace = _Pace(steps, done)
+        self.counting = counting
+        self.pace = pace
 
     def update(self, step: int, row: Mapping[str, Any], tasks: int) -> None:
         speed, left = self.pace.update(step, tasks)
         parts = [
-            f"step {step}/{self.steps}",
+            self.counting.place(step, self.steps),
             f"loss {row['loss']:.4f}",
             _validation(row),
             speed,
@@ -77,19 +99,23 @@ class _Lines:
 class _Live:
     """One line that is redrawn; validations stay on the screen."""
 
-    def __init__(self, console: Console, progress: Any, bar: Any, steps: int, done: int) -> None:
+    def __init__(
+        self, console: Console, progress: Any, bar: Any, steps: int, counting: Counting, pace: "_Pace"
+    ) -> None:
         self.console = console
         self.progress = progress
         self.bar = bar
         self.steps = steps
-        self.pace = _Pace(steps, done)
+        self.counting = counting
+        self.pace = pace
         self.validation = ""
 
     def update(self, step: int, row: Mapping[str, Any], tasks: int) -> None:
         speed, _ = self.pace.update(step, tasks)
         if validation := _validation(row):
             self.validation = validation
-            line = f"step {step}/{self.steps}  loss {row['loss']:.4f}  {validation}  {speed}"
+            place = self.counting.place(step, self.steps)
+            line = f"{place}  loss {row['loss']:.4f}  {validation}  {speed}"
             self.console.log(line)
             self.progress.console.print(line, highlight=False)
         self.progress.update(
@@ -100,9 +126,10 @@ class _Live:
 class _Pace:
     """Tasks a second since the last look, and time left by the mean pace of this process."""
 
-    def __init__(self, steps: int, done: int) -> None:
+    def __init__(self, steps: int, done: int, things: str) -> None:
         self.steps = steps
         self.done = done
+        self.things = things
         self.started = self.looked = time.monotonic()
 
     def update(self, step: int, tasks: int) -> tuple[str, str]:
@@ -113,11 +140,16 @@ class _Pace:
         minutes, seconds = divmod(int(left), 60)
         hours, minutes = divmod(minutes, 60)
         clock = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-        return f"{speed:.0f} tasks/s", clock if hours < 100 else "days"
+        return f"{speed:.0f} {self.things}/s", clock if hours < 100 else "days"
 
 
 def _validation(row: Mapping[str, Any]) -> str:
     if "val_ci95" not in row:
         return ""
     metric = validation_metric(row)
-    return f"val {shown(metric, row[f'val_{metric}'], row['val_ci95'])}"
+    also = (
+        f"held out {shown('accuracy', row['held_out_accuracy'], None)}  "
+        if "held_out_accuracy" in row
+        else ""
+    )
+    return f"{also}val {shown(metric, row[f'val_{metric}'], row['val_ci95'])}"

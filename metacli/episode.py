@@ -21,12 +21,13 @@ class TaskSpec:
     """What a learner is built for.
 
     shape: of one item, [C, H, W] or [D] · outputs: K of its predictors, the ways of a training episode where kind
-    is "classify", the numbers to predict where it is "regress".
+    is "classify", the numbers to predict where it is "regress" · train_classes: how many meta-train has.
     """
 
     kind: Kind
     shape: tuple[int, ...]
     outputs: int
+    train_classes: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,23 @@
 """A config with everything built that it names."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
 from metacli import build, provenance
+from metacli.config.compatibility import asked_splits
 from metacli.config.construct import construct_several
 from metacli.config.origins import origins
 from metacli.config.registry import component
 from metacli.config.schema import Config
 from metacli.console import Console
-from metacli.data.table import SPLITS
 from metacli.evaluator import Evaluation, evaluate
 from metacli.learner import Learner
 from metacli.metrics import HEADLINE
+from metacli.rundir import RunFolder
 from metacli.runtime import prepare, resolve_device, resolve_threads
 from metacli.trackers.tracker import Tracker
 
@@ -32,15 +33,15 @@ class Experiment:
     learner: Learner
     trackers: Mapping[str, Tracker]
 
-    def evaluate(self, split: str, console: Console) -> Evaluation:
-        """On the fixed episodes of a split."""
+    def evaluate(self, split: str, console: Console, learner: Learner | None = None) -> Evaluation:
+        """The learner, or another, on the fixed episodes of a split."""
         shape = getattr(self.config.episode, split)
         source = self.data.sources[split]
         episodes = source.fixed_episodes(
             source.sampler(build.episode_shape(shape)), shape.count, self.config.trainer.chunk
         )
         with console.counting(f"{split} episodes", shape.count) as progress:
-            return evaluate(self.learner, episodes, self.data.table, progress)
+            return evaluate(learner or self.learner, episodes, self.data.table, progress)
 
     @property
     def headline(self) -> str:
@@ -50,6 +51,10 @@ class Experiment:
     @property
     def trains(self) -> bool:
         return component("paradigm", self.config.paradigm.name).trains
+
+    @property
+    def pretrains(self) -> bool:
+        return component("pretrain", self.config.pretrain.name).trains
 
     def manifest(self) -> dict[str, Any]:
         """What it runs on and with: what a run's manifest holds from the start."""
@@ -71,17 +76,22 @@ class Experiment:
         }
 
 
-def assemble(config: Config, splits: Sequence[str] = SPLITS) -> Experiment:
-    """`splits`: those that will be read.
+def assemble(config: Config, trained: RunFolder | None = None) -> Experiment:
+    """trained: whose weights are only to be evaluated.
 
     Raises UserError for what only the machine and the data can tell, before anything is written.
     """
     device, threads = resolve_device(config.device.name), resolve_threads(config.device.threads)
     prepare(device, threads)
     data = build.build_data(config, device)
-    learner = build.build_learner(config, data.table, device)
+    learner = build.build_learner(config, data.table, device, _train_classes(trained))
     trackers = construct_several("tracker", config.tracker)
     experiment = Experiment(config, device, threads, data, learner, trackers)
-    for split in splits if experiment.trains else (config.report.split,):
+    for split in (config.report.split,) if trained else asked_splits(config):
         data.sources[split].sampler(build.episode_shape(getattr(config.episode, split)))
     return experiment
+
+
+def _train_classes(trained: RunFolder | None) -> int | None:
+    """Its learner may know how many they were, whatever data it is evaluated on."""
+    return trained.manifest().get("task", {}).get("train_classes", 0) if trained else None

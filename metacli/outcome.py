@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from metacli import provenance
+from metacli import provenance, stages
 from metacli.config.compatibility import batch_norm_mode, derivative_order, inner_loss, inner_steps
 from metacli.console import Console
 from metacli.errors import UserError
@@ -29,6 +29,7 @@ def report(
 ) -> None:
     """Read the asked split once and write what came out. started: None where the report is made anew."""
     config = experiment.config
+    before = (open_run(run.evaluates) if run.evaluates else run).stages()
     evaluation = experiment.evaluate(config.report.split, console)
     if started is None:
         _require_same(run, experiment, evaluation)
@@ -40,13 +41,16 @@ def report(
         "seed": config.seed,
         "device": str(experiment.device),
         "threads": experiment.threads,
-        "seconds_train": round(progress.seconds, 1),
+        "seconds_train": round(progress.seconds + sum(done["seconds"] for done in before.values()), 1),
         "seconds_total": _seconds_total(run, started),
         "weights": _weights(run),
         "parameters": sum(parameter.numel() for parameter in experiment.learner.parameters()),
     }
     summary = summarise(
-        evaluation.results, _protocol(experiment, evaluation.episode_hash), facts, evaluation.result_hash
+        evaluation.results,
+        _protocol(experiment, evaluation.episode_hash) | {"stages": before},
+        facts,
+        evaluation.result_hash,
     )
     primary = summary["primary"]
     headline = {"metric": primary, "split": config.report.split, **summary["metrics"][primary]}
@@ -54,7 +58,8 @@ def report(
         result_hash=evaluation.result_hash, episode_hash=evaluation.episode_hash, headline=headline
     )
     config_text = yaml.safe_dump(run.config(), sort_keys=False, allow_unicode=True)
-    write_report(run.report, evaluation.results, summary, progress.history, config_text, _command(run))
+    history = [*stages.history(run), *progress.history]
+    write_report(run.report, evaluation.results, summary, history, config_text, _command(run))
     measured = shown(primary, headline["mean"], headline["ci95"])
     console.say(f"{config.report.split} {METRICS[primary].words} {measured} over {headline['n']} episodes")
     console.say(f"report {run.report / 'report.html'}")
@@ -111,7 +116,9 @@ def _protocol(experiment: Experiment, episode_hash: str) -> dict[str, Any]:
 
 
 def _selection(experiment: Experiment) -> str:
-    if not experiment.trains:
+    if not (experiment.trains or experiment.pretrains):
         return "none: nothing is trained"
     on_these = ", on these very episodes: optimistic" if experiment.config.report.split == "val" else ""
+    if not experiment.trains:
+        return f"of pretraining, best validation accuracy of the nearest class mean{on_these}"
     return f"best validation {METRICS[experiment.headline].words}{on_these}"

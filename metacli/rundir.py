@@ -2,7 +2,7 @@
 
 runs/<name>/<time-random>/
   config.yaml overrides.yaml manifest.json log.txt metrics.jsonl
-  checkpoints/last.pt best.safetensors
+  checkpoints/last.pt best.safetensors, and those of each stage before meta-training: pretrain.pt ...
   report/report.json ...
 """
 
@@ -14,7 +14,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,15 +30,22 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where there is o
 
 @dataclass(frozen=True)
 class RunFolder:
+    """stage: whose checkpoints are meant where it is none of meta-training's."""
+
     path: Path
+    stage: str = ""
+
+    def of(self, stage: str) -> "RunFolder":
+        """The same run, with the checkpoints of another stage."""
+        return replace(self, stage=stage)
 
     @property
     def last(self) -> Path:
-        return self.path / "checkpoints" / "last.pt"
+        return self.path / "checkpoints" / f"{self.stage or 'last'}.pt"
 
     @property
     def best(self) -> Path:
-        return self.path / "checkpoints" / "best.safetensors"
+        return self.path / "checkpoints" / f"{self.stage or 'best'}.safetensors"
 
     @property
     def report(self) -> Path:
@@ -75,6 +82,10 @@ class RunFolder:
         if manifest.pop("checksum", None) != _checksum(manifest):
             raise _damaged(path, "altered: its checksum does not match")
         return manifest
+
+    def stages(self) -> dict[str, Any]:
+        """Stage before meta-training -> what is to be said of it, once it is done."""
+        return self.manifest().get("stages", {})
 
     def update_manifest(self, **facts: Any) -> None:
         _write_manifest(self.path / "manifest.json", self.manifest() | facts)

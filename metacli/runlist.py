@@ -20,8 +20,8 @@ class Run:
     """What a list says of a run.
 
     status: one of STATUSES · reason: why it failed, or cannot be read · created: when it was made ·
-    config, choices: as in `RunFolder` · step: the last one of its history, None where nothing is trained ·
-    headline: metric, split, mean, ci95 and n, once it is finished.
+    config, choices: as in `RunFolder` · row: the last one of its history, {"step": 0} before the first, empty where
+    nothing is trained · headline: metric, split, mean, ci95 and n, once it is finished.
     """
 
     folder: RunFolder
@@ -30,7 +30,7 @@ class Run:
     created: datetime
     config: dict[str, Any] = field(default_factory=dict)
     choices: dict[str, str] = field(default_factory=dict)
-    step: int | None = None
+    row: dict[str, Any] = field(default_factory=dict)
     headline: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -50,8 +50,16 @@ class Run:
 
     @property
     def steps(self) -> str:
-        """'340/600'; empty where nothing is trained."""
-        return "" if self.step is None else f"{self.step}/{self.config['trainer']['steps']}"
+        """'340/600'; 'pretrain 3/20' of a stage's epochs; empty where nothing is trained."""
+        if stage := self.row.get("stage"):
+            return f"{stage} {self.row.get('epoch')}/{self.config.get(stage, {}).get('epochs')}"
+        return f"{self.row['step']}/{self.config['trainer']['steps']}" if self.row else ""
+
+    @property
+    def far(self) -> str:
+        """'step 340/600', 'pretrain epoch 3/20'"""
+        stage, _, count = self.steps.rpartition(" ")
+        return f"{stage} epoch {count}" if stage else f"step {count}" if count else ""
 
     @property
     def result(self) -> str:
@@ -93,7 +101,7 @@ def read_run(folder: RunFolder) -> Run:
             datetime.fromisoformat(manifest["created"]),
             folder.config(),
             folder.choices(),
-            _step(folder),
+            _last_row(folder),
             manifest.get("headline", {}) if status == "finished" else {},
         )
     except UserError as error:
@@ -133,10 +141,11 @@ def _status(folder: RunFolder) -> tuple[str, str]:
     return "interrupted", ""
 
 
-def _step(folder: RunFolder) -> int | None:
+def _last_row(folder: RunFolder) -> dict[str, Any]:
     for line in reversed(last_lines(folder.metrics, 2)):
         try:
-            return int(json.loads(line)["step"])
+            row = json.loads(line)
+            return row | {"step": int(row["step"])}
         except (ValueError, KeyError, TypeError):  # a line is being written, or was cut off
             continue
-    return 0 if folder.last.exists() else None
+    return {"step": 0} if folder.last.exists() else {}

@@ -1,11 +1,15 @@
-"""The outer loop: chunks of tasks, one optimizer step, validation, checkpoints that resume bit for bit."""
+"""The outer loop: chunks of tasks, one optimizer step, validation, checkpoints that resume bit for bit.
+
+A stage before meta-training is trained by the same loop, on batches that are one task each; its checkpoints and rows
+of the history have its name.
+"""
 
 import math
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -16,7 +20,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from metacli.checkpoint import load_state, load_weights, save_state, save_weights
-from metacli.console import Console
+from metacli.console import STEPS, Console, Counting
 from metacli.episode import Episode
 from metacli.errors import UserError
 from metacli.learner import Learner
@@ -25,6 +29,8 @@ from metacli.optim.schedule import Schedule, set_learning_rate
 from metacli.parts import commit, moved, part_of, total
 from metacli.rundir import RunFolder
 from metacli.runtime import generator
+
+_CAUSES = "optimizer.lr or paradigm.inner.lr too high, or no limit on the gradient (trainer.clip=10)"
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Plan:
     schedule: Schedule
     seed: int
     metric: str  # what `validate` measures, a key of METRICS
+    counting: Counting = STEPS
+    causes: str = _CAUSES  # usual ones, of a loss that is not finite
 
 
 @dataclass
@@ -73,14 +81,18 @@ def _progress(state: Mapping[str, Any], run: RunFolder) -> Progress:
 class Interrupted(Exception):
     """A signal asked for a stop; the state is saved. `code`: the exit code to leave with."""
 
-    def __init__(self, number: int, step: int, run: Path) -> None:
+    def __init__(self, number: int, where: str, run: Path) -> None:
         name = signal.Signals(number).name
-        super().__init__(f"stopped by {name} after step {step}\ngo on with: metacli resume {run}")
+        super().__init__(f"stopped by {name} after {where}\ngo on with: metacli resume {run}")
         self.code = 128 + number
 
 
 class Trainer:
-    """Trains `learner` on `episodes(step)`, selects by `validate()` -> the plan's metric of each episode, [E]."""
+    """Trains `learner` on `episodes(step)`, selects by `validate()` -> the plan's metric of each episode, [E].
+
+    run: its stage is the one that is trained · also: what else a validation measures · earlier: rows of the history
+    of the stages before · track: what else is done with a row.
+    """
 
     def __init__(
         self,
@@ -92,7 +104,9 @@ class Trainer:
         plan: Plan,
         run: RunFolder,
         console: Console,
-        track: Callable[[Mapping[str, Any]], None] = lambda row: None,  # what else is done with a row
+        also: Callable[[], Mapping[str, float]] = dict,
+        earlier: Sequence[Mapping[str, Any]] = (),
+        track: Callable[[Mapping[str, Any]], None] = lambda row: None,
     ) -> None:
         self.learner = learner
         self.optimizer = optimizer
@@ -101,6 +115,8 @@ class Trainer:
         self.plan = plan
         self.run = run
         self.console = console
+        self.also = also
+        self.earlier = earlier
         self.track = track
         self.progress = Progress()
 
@@ -112,7 +128,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.progress.best_step:
             load_weights(self.run.best)  # damaged? Now, rather than when training has ended
-        self.run.write_metrics(self.progress.history)
+        self.run.write_metrics([*self.earlier, *self.progress.history])
 
     def fit(self) -> Progress:
         """Runs to the last step, or until `patience` validations brought nothing better."""
@@ -120,7 +136,7 @@ class Trainer:
         self.learner.train()
         started, before = time.monotonic(), progress.seconds
         losses: list[Tensor] = []  # not looked at yet: looking at each would make a GPU wait
-        with self.console.training(plan.steps, progress.step) as display, _signals() as asked:
+        with self.console.training(plan.steps, progress.step, plan.counting) as display, _signals() as asked:
             if progress.step == 0:
                 self._save()
             while progress.step < plan.steps and not self._exhausted():
@@ -133,7 +149,8 @@ class Trainer:
                     progress.pending += self._finite(losses)
                     losses.clear()
                 if reports:
-                    row = {"step": progress.step, "loss": sum(progress.pending) / len(progress.pending)}
+                    loss = sum(progress.pending) / len(progress.pending)
+                    row = self._place() | {"step": progress.step, "loss": loss}
                     row |= self._validation() if validates else {}
                     display.update(progress.step, row, tasks=len(progress.pending) * plan.meta_batch)
                     progress.history.append(row)
@@ -143,7 +160,7 @@ class Trainer:
                 if validates or asked:
                     self._save()
                 if asked:
-                    raise Interrupted(asked[0], progress.step, self.run.path)
+                    raise Interrupted(asked[0], self._where(progress.step), self.run.path)
         return progress
 
     def _step(self, step: int) -> Tensor:
@@ -161,6 +178,14 @@ class Trainer:
         commit(self.learner, statistics)
         return losses.mean()
 
+    def _place(self) -> dict[str, Any]:
+        """What the rows of a stage begin with."""
+        each = self.plan.counting.each
+        return {"stage": self.run.stage, "epoch": self.progress.step // each} if self.run.stage else {}
+
+    def _where(self, step: int) -> str:
+        return f"{self.run.stage} step {step}".lstrip()
+
     def _finite(self, losses: list[Tensor]) -> list[float]:
         """The losses as numbers. Raises UserError at the first that is not finite."""
         values = torch.stack(losses).tolist()
@@ -176,8 +201,8 @@ class Trainer:
 
     def _diverged(self, what: str, step: int) -> UserError:
         return UserError(
-            f"{what} at step {step}; the last good checkpoint is kept: {self.run.last}",
-            "usual causes: optimizer.lr or paradigm.inner.lr too high, or no limit on the gradient (trainer.clip=10)",
+            f"{what} at {self._where(step)}; the last good checkpoint is kept: {self.run.last}",
+            f"usual causes: {self.plan.causes}",
         )
 
     def _validation(self) -> dict[str, float]:
@@ -188,7 +213,7 @@ class Trainer:
         if progress.best is None or sign * mean > sign * progress.best:
             progress.best, progress.best_step = mean, progress.step
             save_weights(self.run.best, self.learner.state_dict())
-        return {f"val_{metric}": mean, "val_ci95": ci95}
+        return {**self.also(), f"val_{metric}": mean, "val_ci95": ci95}
 
     def _exhausted(self) -> bool:
         plan, progress = self.plan, self.progress

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from torch import nn
+
 from metacli.checkpoint import load_weights
 from metacli.errors import UserError
 from metacli.learner import Learner
@@ -17,6 +19,11 @@ def load_into(learner: Learner, path: Path) -> None:
             f"{path}: these weights do not fit the network",
             "keep the backbone, the ways of the head and the image size of the run",
         ) from None
+
+
+def backbone_of(learner: Learner) -> nn.Module:
+    """The part that turns items into features, wherever the paradigm keeps it."""
+    return next(module for name, module in learner.named_modules() if name.rpartition(".")[2] == "backbone")
 
 
 def start_from(learner: Learner, run: RunFolder) -> None:

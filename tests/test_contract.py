@@ -152,6 +152,13 @@ def test_every_setting_of_a_backbone_does_something(backbone, ignored):
     assert ignored(values("paradigm=anil", f"backbone={backbone}"), ["backbone"]) == []
 
 
+@pytest.mark.parametrize("paradigm", ["nearest_centroid", "protonet"])
+def test_every_setting_of_pretraining_does_something(paradigm, ignored):
+    how = ("pretrain=supervised", "pretrain.epochs=2", "pretrain.batch=80", "pretrain.head=cosine")
+    groups = ("pretrain", "optimizer", "episode", "trainer")
+    assert ignored(values(f"paradigm={paradigm}", "backbone=mlp", *how), groups) == []
+
+
 def test_a_seed_does_nothing_only_where_that_is_said(ignored):
     for backbone in ("conv4", "pixels"):
         assert ignored(values("paradigm=nearest_centroid", f"backbone={backbone}"), []) == []

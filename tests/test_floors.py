@@ -32,6 +32,7 @@ FLOORS = {
     "attacks": 2,
     "optim": 2,
     "paradigms": 3,
+    "pretrain": 3,
     "console": 4,
     "rundir": 4,
     "provenance": 4,
@@ -48,6 +49,7 @@ FLOORS = {
     "sweeps": 6,
     "build": 7,
     "experiment": 7,
+    "stages": 7,
     "outcome": 7,
     "api": 8,
     "commands": 8,
@@ -67,7 +69,8 @@ BESIDE = {
     "distributed": {"parts"},
     "evaluator": {"report"},  # it fills what a report is made of
     "experiment": {"build"},
-    "outcome": {"experiment"},
+    "stages": {"build", "experiment"},
+    "outcome": {"experiment", "stages"},
     "commands": {"api", "cli"},  # completion reads the table of commands
     "cli": {"commands"},
     "library": {"commands"},

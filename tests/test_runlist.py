@@ -152,4 +152,14 @@ def test_a_thousand_runs_are_listed_in_about_a_second(run, tmp_path):
 
 def test_a_history_of_other_lines_is_no_reason_to_stop(run):
     run.metrics.write_text(json.dumps([1]) + "\n" + json.dumps({"loss": 2}) + "\n")
-    assert read_run(run).step is None
+    assert read_run(run).steps == ""
+
+
+def test_a_stage_is_told_by_its_epochs(tmp_path):
+    config = CONFIG | {"pretrain": {"name": "supervised", "epochs": 20}}
+    run = create(tmp_path, config, HOW, {"created": "2026-11-28T10:00:00+0000"})
+    run.add_metrics({"stage": "pretrain", "epoch": 3, "step": 189})
+    assert read_run(run).steps == "pretrain 3/20"
+    assert read_run(run).far == "pretrain epoch 3/20"
+    run.add_metrics({"step": 20})
+    assert read_run(run).far == "step 20/600"

@@ -6,7 +6,7 @@ from typing import Any
 
 from metacli.config.compatibility import batch_norm_mode, check
 from metacli.config.construct import construct
-from metacli.config.registry import component, groups
+from metacli.config.registry import INSIDE, component, groups
 from metacli.config.schema import Config
 from metacli.config.validate import validate
 from metacli.errors import UserError
@@ -54,8 +54,10 @@ def _check_override(override: str) -> None:
             f"{brief(override)}: holds a control character or a line's end, or is not Unicode", "rename it"
         )
     key, _, value = override.lstrip("+").partition("=")
-    group, _, rest = key.partition(".")
-    if rest == "name" and group in groups():  # alone it would leave the values of another component beside it
+    place, _, last = key.rpartition(".")
+    options = {group: group for group in groups()} | {where: f"{INSIDE[where]}@{where}" for where in INSIDE}
+    if last == "name" and place in options:  # alone it would leave the values of another component beside it
         raise UserError(
-            f"{brief(override)}: a name goes with its values", f"choose the option: {group}={brief(value)}"
+            f"{brief(override)}: a name goes with its values",
+            f"choose the option: {options[place]}={brief(value)}",
         )

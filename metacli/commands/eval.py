@@ -43,7 +43,7 @@ def evaluation(saved: RunFolder, overrides: Sequence[str]) -> Job:
 
 def _with_training_of(trained: Values, values: Values) -> Values:
     """`values` with all that only training reads as it was: an evaluation's config tells how its weights came."""
-    kept = {key: trained[key] for key in ("seed", "optimizer", "run")}
+    kept = {key: trained[key] for key in ("seed", "pretrain", "optimizer", "run") if key in trained}
     trainer = trained["trainer"] | {"chunk": values["trainer"]["chunk"]}
     episode = values["episode"] | {"train": trained["episode"]["train"]}
     return values | kept | {"trainer": trainer, "episode": episode}

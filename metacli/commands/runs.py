@@ -80,8 +80,7 @@ def _cells(run: Run) -> tuple[str, ...]:
 
 def _card(run: Run, width: int) -> Iterator[str]:
     yield f"{run.status:<{len(_INDENT)}}{printable(str(run.folder.path))}, {run.age} ago"
-    far = f"step {run.steps}" if run.steps and not run.result else ""
-    came_of_it = ", ".join(filter(None, (far, run.result or run.reason)))
+    came_of_it = run.result or ", ".join(filter(None, (run.far, run.reason)))
     yield from textwrap.wrap(
         printable(": ".join(filter(None, (run.title, came_of_it)))),
         width,

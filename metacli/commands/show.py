@@ -55,7 +55,7 @@ def _about(run: Run) -> Rows:
     yield "evaluation" if folder.evaluates else "run", str(folder.path)
     yield (
         "status",
-        run.status + (f", step {run.steps}" if run.steps else "") + (run.reason and f": {run.reason}"),
+        run.status + (f", {run.far}" if run.far else "") + (run.reason and f": {run.reason}"),
     )
     yield "what", run.title
     yield "made", f"{run.created.astimezone():%Y-%m-%d %H:%M:%S}, {run.age} ago"

@@ -20,10 +20,11 @@ def check(
     trains = training and paradigm.trains
     _check_kind(config, data)
     _check_input(config, data)
-    for split in SPLITS if trains else (config.report.split,):
+    for split in asked_splits(config) if training else (config.report.split,):
         shape = getattr(config.episode, split)
         if data.kind == "classify":
             check_shape(split, shape.ways, shape.shots, shape.queries, data.splits[split])
+    _check_pretraining(config, data)
     if trains and not _has_weights(config):
         raise UserError(
             f"backbone={config.backbone.name}: it has no weights, nor has {config.paradigm.name}: nothing to train",
@@ -41,6 +42,13 @@ def check(
         _check_installed(config)
     keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
     return list(_without_effect(config, keys, data, training))
+
+
+def asked_splits(config: Config) -> list[str]:
+    """Those that episodes are drawn from."""
+    trains = component("paradigm", config.paradigm.name).trains
+    pretrains = component("pretrain", config.pretrain.name).trains
+    return [s for s in SPLITS if trains or (pretrains and s == "val") or s == config.report.split]
 
 
 def check_fixed_ways(config: Config, ways: int, splits: Sequence[str] = ("val", "test")) -> None:
@@ -110,6 +118,20 @@ def _check_input(config: Config, data: Description) -> None:
         )
 
 
+def _check_pretraining(config: Config, data: Description) -> None:
+    name = config.pretrain.name
+    if not component("pretrain", name).trains:
+        return
+    if data.kind not in component("pretrain", name).kinds:
+        raise UserError(
+            f"pretrain={name}: dataset {config.dataset.name} has no classes to tell apart", "pretrain=none"
+        )
+    if not component("backbone", config.backbone.name).weights:
+        raise UserError(
+            f"pretrain={name}: backbone {config.backbone.name} has no weights", "choose another backbone"
+        )
+
+
 def _check_installed(config: Config) -> None:
     """What is optional to install; the rest comes with metacli."""
     for group in SEVERAL:
@@ -132,6 +154,7 @@ def _without_effect(config: Config, keys: Sequence[str], data: Description, trai
         unread = [
             "optimizer",
             "trainer",
+            "pretrain",
             *others,
             "seed",
             "run",
@@ -141,7 +164,10 @@ def _without_effect(config: Config, keys: Sequence[str], data: Description, trai
         ]
         yield from _unread(keys, unread, "nothing is trained here")
     elif not component("paradigm", config.paradigm.name).trains:
-        unread = ["optimizer", "trainer", *others, "dataset.augment"]
+        pretrains = component("pretrain", config.pretrain.name).trains
+        if pretrains:
+            others = [name for name in others if name != "episode.val"]
+        unread = ["optimizer", "trainer", *others, *([] if pretrains else ["dataset.augment"])]
         yield from _unread(keys, unread, f"{config.paradigm.name} does not train")
         if not _has_weights(config):
             nobody = f"neither {config.paradigm.name} nor {config.backbone.name} draws anything"

@@ -42,8 +42,9 @@ def _keys(typed: str, given: Sequence[str]) -> Iterator[str]:
 def _values(key: str, given: Sequence[str]) -> Sequence[str]:
     """The options of a group, the words that a key may have, or what it has now, to be edited."""
     options = option_files()
-    if key in options:
-        return list(options[key])
+    group = key.partition("@")[0]
+    if group in options:
+        return list(options[group])
     config = _composed(given)
     value = _at(config, key)
     now = str(value) if isinstance(value, int | float | str) else ""

@@ -108,6 +108,7 @@ def values_of(config: DictConfig) -> dict[str, Any]:
 
 def chosen(config: DictConfig) -> dict[str, str]:
     """Group -> option of a composed config that still has Hydra's node; [one,other] where a group may have several.
+    An option inside another component's settings is under GROUP@PLACE.
 
     Raises UserError where another group was given several.
     """
@@ -120,7 +121,8 @@ def chosen(config: DictConfig) -> dict[str, str]:
             if group not in SEVERAL:
                 raise UserError(f"{override}: one option, not several", f"see: metacli list {group}")
             lists[group] = options
-    return {group: option for group, option in {**choices, **lists}.items() if group in groups and option}
+    chosen = {**choices, **lists}
+    return {key: option for key, option in chosen.items() if key.partition("@")[0] in groups and option}
 
 
 def base_version() -> dict[str, Any]:

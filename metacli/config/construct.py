@@ -7,13 +7,16 @@ from typing import Any
 from metacli.config.registry import code
 from metacli.config.schema import Named, Node
 
-_FOR_OTHERS = {"name", "family", "schedule"}  # read by the registry, the report and the trainer
+# Read by the registry, the report and the trainer, and of a group by what trains the component.
+_FOR_OTHERS = {"name", "family", "schedule"}
+FOR_TRAINING = {"pretrain": {"epochs", "batch", "held_out", "optimizer"}}
 
 
 def construct(group: str, node: Named, **context: Any) -> Any:
     """Call the component that `node` names with its values (a.b becomes a_b) and what it asks of `context`."""
     target = code(group, node.name)
-    values = {key: value for key, value in flatten(node.model_dump()).items() if key not in _FOR_OTHERS}
+    own = node.model_dump(exclude=FOR_TRAINING.get(group))
+    values = {key: value for key, value in flatten(own).items() if key not in _FOR_OTHERS}
     wanted = inspect.signature(target).parameters
     return target(**values, **{key: value for key, value in context.items() if key in wanted})
 

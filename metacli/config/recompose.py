@@ -6,7 +6,7 @@ What was saved stays, even where the YAML has been edited since, except that
 - a value that followed another goes on following it (run.name is made of paradigm.name).
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import hydra
 from hydra import compose
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -40,8 +41,8 @@ def recompose(
     if not overrides:
         return Recomposed(dict(saved), dict(choices), list(command))
     groups = option_files()
-    switches = {key: text for key, text in _keyed(overrides) if key in groups}
-    settings = [text for key, text in _keyed(overrides) if key not in groups]
+    switches = {key: text for key, text in _keyed(overrides) if _switches(key, groups)}
+    settings = [text for key, text in _keyed(overrides) if not _switches(key, groups)]
     wanted = _without_switched(command, switches, groups)
     try:
         before, options = _composed(command)
@@ -51,7 +52,8 @@ def recompose(
             raise
         before = after = dict(saved)  # an option of then is gone, but its values are all here
         options = dict(choices)
-    fresh = {group for group in after if group in switches or options.get(group) != choices.get(group)}
+    keys = {*after, *options, *switches}
+    fresh = {_place(key) for key in keys if key in switches or options.get(key) != choices.get(key)}
     node = OmegaConf.create(_merged(saved, before, after, fresh))
     ConfigStore.instance().store(name="metacli_saved", node=node, **_replacing())
     with our_hydra():
@@ -70,7 +72,25 @@ def _keyed(overrides: Sequence[str]) -> list[tuple[str, str]]:
     for override, text in zip(parsed, overrides, strict=True):
         if override.is_sweep_override():
             raise UserError(f"{text}: several values", "give one here; sweep with: metacli sweep")
-    return [(override.key_or_group, text) for override, text in zip(parsed, overrides, strict=True)]
+    return [(_key(override), text) for override, text in zip(parsed, overrides, strict=True)]
+
+
+def _key(override: Override) -> str:
+    """'optimizer.lr', 'optimizer', 'optimizer@pretrain.optimizer'"""
+    return override.key_or_group + (f"@{override.package}" if override.package else "")
+
+
+def _switches(key: str, groups: Container[str]) -> bool:
+    return key.partition("@")[0] in groups
+
+
+def _place(key: str) -> str:
+    """Where the option of a switch stands, or the value of a setting."""
+    return key.partition("@")[2] or key
+
+
+def _below(key: str, places: Iterable[str]) -> bool:
+    return any(f"{_place(key)}.".startswith(f"{place}.") for place in places)
 
 
 def _without_switched(
@@ -79,10 +99,17 @@ def _without_switched(
     """`command` and `switches`, less what the command set in switched groups or under keys that are gone with them."""
     if not switches:
         return list(command)
-    kept = [(key, text) for key, text in _keyed(command) if key.partition(".")[0] not in switches]
-    options = [*(text for key, text in kept if key in groups), *switches.values()]
-    fresh, _ = _composed(options)
-    return options + [text for key, text in kept if key not in groups and _holds(fresh, key.split("."))]
+    places = [_place(key) for key in switches]
+    kept = [(key, text) for key, text in _keyed(command) if not _below(key, places)]
+    options = [text for key, text in kept if key in groups]
+    inner = [text for key, text in kept if "@" in key]
+    try:
+        fresh, _ = _composed([*options, *inner, *switches.values()])
+        options += inner
+    except HydraException:  # what they are inside of may be gone with the switch
+        fresh, _ = _composed([*options, *switches.values()])
+    settings = [text for key, text in kept if not _switches(key, groups) and _holds(fresh, key.split("."))]
+    return [*options, *switches.values(), *settings]
 
 
 def _composed(overrides: Sequence[str]) -> tuple[Values, dict[str, str]]:
@@ -91,9 +118,12 @@ def _composed(overrides: Sequence[str]) -> tuple[Values, dict[str, str]]:
     return OmegaConf.to_container(config), options  # type: ignore[return-value]
 
 
-def _merged(saved: Mapping[str, Any], before: Values, after: Values, fresh: Container[str]) -> Values:
-    """`saved` with the groups `fresh`, and what else differs from `before` to `after`, as in `after`."""
+def _merged(saved: Mapping[str, Any], before: Values, after: Values, fresh: Collection[str]) -> Values:
+    """`saved` with what stands at the places `fresh`, and what else differs from `before` to `after`, as in `after`."""
     merged = OmegaConf.create({key: value for key, value in saved.items() if key in after})
+    for place in fresh:
+        if "." in place:
+            OmegaConf.update(merged, place, OmegaConf.select(OmegaConf.create(after), place), merge=False)
     for group, value in after.items():
         if group in fresh:
             merged[group] = value

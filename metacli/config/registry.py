@@ -66,6 +66,10 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
             "metacli.backbones.pixels:Pixels", schema.Pixels, weights=False, inputs=_ANYTHING
         ),
     },
+    "pretrain": {
+        "none": Component("metacli.pretrain.none:none", schema.Pretrain, trains=False),
+        "supervised": Component("metacli.pretrain.supervised:Classifier", schema.Supervised),
+    },
     "optimizer": {
         "adam": Component("torch.optim:Adam", schema.Optimizer),
         "adamw": Component("torch.optim:AdamW", schema.Optimizer),
@@ -97,6 +101,9 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
 
 # Groups of which a run may have several components, or none. Each stands under its name: tracker.wandb.project.
 SEVERAL = ("tracker",)
+
+# Where a component stands inside another's settings: place -> its group. It is chosen by GROUP@PLACE=OPTION.
+INSIDE = {"pretrain.optimizer": "optimizer"}
 
 
 def components(group: str) -> dict[str, Component]:

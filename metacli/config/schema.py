@@ -63,6 +63,7 @@ Number = BeforeValidator(_no_truth_value)  # python takes True for 1
 Count = Annotated[int, Field(ge=1, le=_LARGEST), Number]
 Natural = Annotated[int, Field(ge=0, le=_LARGEST), Number]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), Number]
+Share = Annotated[float, Field(ge=0, lt=1), Number]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False), Number]
 Folder = Annotated[str, AfterValidator(_absolute)]  # so that a saved run can be used from any folder
 File = Annotated[str, AfterValidator(_absolute_file)]
@@ -127,7 +128,7 @@ class Omniglot(Named):
 class Augment(Node):
     flip: bool = False
     crop: Natural = 0
-    colour: Annotated[float, Field(ge=0, lt=1), Number] = 0.0
+    colour: Share = 0.0
 
 
 class ImageFolder(Named):
@@ -247,7 +248,7 @@ class Optimizer(Named):
 
 
 class SGD(Optimizer):
-    momentum: Annotated[float, Field(ge=0, lt=1), Number]
+    momentum: Share
     nesterov: bool
 
     @model_validator(mode="after")
@@ -255,6 +256,20 @@ class SGD(Optimizer):
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs momentum > 0; set optimizer.nesterov=false")
         return self
+
+
+# pretrain
+class Pretrain(Named):
+    pass
+
+
+class Supervised(Pretrain):
+    epochs: Count
+    batch: Count
+    head: Literal["linear", "cosine"]
+    label_smoothing: Share
+    held_out: Share
+    optimizer: SerializeAsAny[Optimizer]
 
 
 # paradigm
@@ -363,6 +378,7 @@ class Config(Node):
     dataset: SerializeAsAny[Named]
     episode: Episode
     backbone: SerializeAsAny[Backbone]
+    pretrain: SerializeAsAny[Pretrain] = Pretrain(name="none")
     optimizer: SerializeAsAny[Optimizer]
     trainer: Trainer
     paradigm: SerializeAsAny[Paradigm]

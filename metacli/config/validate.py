@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from metacli.config.registry import SEVERAL, component, groups, names
+from metacli.config.registry import INSIDE, SEVERAL, component, groups, names
 from metacli.config.schema import Config
 from metacli.errors import UserError, suggest
 from metacli.letters import brief
@@ -21,11 +21,23 @@ def validate(values: dict[str, Any]) -> Config:
         node = values.get(group)
         if isinstance(node, dict) and isinstance(node.get("name"), str):
             schema = component(group, node["name"]).schema
-            checked[group] = _parse(schema, node, (group,))
+            checked[group] = _parse(schema, _inner(group, node), (group,))
     for group in SEVERAL:
         nodes = values.get(group, {})
         checked[group] = _several(group, nodes) if isinstance(nodes, dict) else nodes
     return _parse(Config, checked, ())
+
+
+def _inner(place: str, node: dict[str, Any]) -> dict[str, Any]:
+    """A component's values, with the components inside it checked."""
+    checked = dict(node)
+    for key, value in node.items():
+        group, where = INSIDE.get(f"{place}.{key}"), f"{place}.{key}"
+        if group and isinstance(value, dict) and isinstance(value.get("name"), str):
+            checked[key] = _parse(component(group, value["name"]).schema, value, tuple(where.split(".")))
+        elif isinstance(value, dict):
+            checked[key] = _inner(where, value)
+    return checked
 
 
 def _several(group: str, nodes: dict[str, Any]) -> dict[str, BaseModel]:

@@ -1,6 +1,7 @@
 """Episodes from one split of an image table: the images are one uint8 tensor, an episode is an index gather."""
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -48,6 +49,27 @@ class ImageSource:
         classes, rows = sampler.sample(tasks, generator(seed, self.split, step))
         episode = self._gather(index, classes, rows, sampler.shape.shots)
         return augmented(episode, self.table.augmentation, generator(seed, "augment", step))
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """Of every image of the split, ascending."""
+        return torch.from_numpy(np.flatnonzero(np.isin(self.table.labels, self.table.splits[self.split])))
+
+    def local(self, rows: Tensor) -> Tensor:
+        """The place among the split's classes that each image has. Raises ValueError at an image of another split."""
+        places = torch.full((len(self.table.classes),), -1)
+        places[self.classes] = torch.arange(len(self.classes))
+        found = places[torch.from_numpy(self.table.labels)[rows]]
+        if (found < 0).any():
+            raise ValueError(f"an image that is not of the {self.split} split")
+        return found
+
+    def whole(self, rows: Tensor) -> Examples:
+        """Images of the split as one task whose ways are all its classes. rows [N]"""
+        labels = self.local(rows)[None]
+        x = scaled(self.images[rows.to(self.images.device)])[None]
+        mask = torch.ones_like(labels, dtype=torch.bool)
+        return Examples({"x": x}, labels, mask, rows[None], self.classes[None]).to(self.device)
 
     def fixed_episodes(
         self, sampler: Sampler, count: int, chunk: int = EVALUATION_BLOCK

@@ -5,6 +5,7 @@ sees the extra axis and computes all tasks at once. Channels come last, which is
 """
 
 from metacli.layers.affine import Conv2d, Linear
+from metacli.layers.cosine import CosineLinear
 from metacli.layers.fused import conv_norm
 from metacli.layers.norm import BatchNorm, GroupNorm, NoNorm, normalisation, recorded
 from metacli.layers.passes import Passes
@@ -14,6 +15,7 @@ from metacli.layers.recurrent import Recurrent
 __all__ = [
     "BatchNorm",
     "Conv2d",
+    "CosineLinear",
     "GroupNorm",
     "Linear",
     "NoNorm",

@@ -13,9 +13,18 @@ from metacli.report.results import Results
 
 
 def figures(results: Results, history: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
-    """Name -> PNG. history: see `learning_curve`."""
-    everywhere = {"learning_curve": learning_curve(history), "episodes": episode_histogram(results)}
-    return everywhere | _KINDS[results.kind](results)
+    """Name -> PNG. history: see `learning_curve`; rows of a stage before meta-training say which, and their epoch."""
+    stages: dict[str, list[Mapping[str, Any]]] = {}
+    for row in history:
+        stages.setdefault(row.get("stage", ""), []).append(row)
+    trained = stages.pop("", [])
+    curves = {
+        f"{stage}_curve": learning_curve([{**row, "step": row["epoch"]} for row in rows], "epoch")
+        for stage, rows in stages.items()
+    }
+    if trained or not curves:
+        curves["learning_curve"] = learning_curve(trained)
+    return curves | {"episodes": episode_histogram(results)} | _KINDS[results.kind](results)
 
 
 def _classification(results: ClassificationResults) -> dict[str, bytes]:

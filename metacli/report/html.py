@@ -12,6 +12,12 @@ WORST = 10
 
 # image name -> (heading, what it shows: its alternative text, how to read it)
 FIGURES = {
+    "pretrain_curve": (
+        "Pretraining",
+        "Loss of the classifier and what validation measured, over epochs",
+        "The classifier learns to tell the meta-train classes apart; validation takes the nearest class mean of its "
+        "features, on episodes of the validation classes.",
+    ),
     "learning_curve": (
         "Training",
         "Training loss and what validation measured, over outer steps",

@@ -13,8 +13,8 @@ BARS = 30
 
 
 @look()
-def learning_curve(history: Sequence[Mapping[str, Any]]) -> bytes:
-    """Training loss above, the metric on validation with its 95 % interval below, both over outer steps.
+def learning_curve(history: Sequence[Mapping[str, Any]], unit: str = "outer step") -> bytes:
+    """Training loss above, the metric on validation with its 95 % interval below, both over steps.
 
     history: records with `step` and `loss`, and at validation steps `val_` and a metric, and `val_ci95`.
     """
@@ -40,7 +40,7 @@ def learning_curve(history: Sequence[Mapping[str, Any]]) -> bytes:
     below.errorbar(steps, mean, half, color=ORANGE, marker="o", markersize=4, elinewidth=1)
     what = f"Validation: {METRICS[metric].words} (band: 95 % CI)"
     below.set_title(what if validations else "There was no validation")
-    below.set_xlabel("outer step")
+    below.set_xlabel(unit)
     below.set_xlim(0, 1.02 * history[-1]["step"] or 1)
     below.xaxis.set_major_locator(MaxNLocator(integer=True))
     _in_units_of(metric, below.yaxis)

@@ -86,6 +86,7 @@ def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("order", wording.order(protocol["order"])),
         ("inner steps", wording.inner_steps(protocol.get("inner_steps"))),
         ("inner loss", wording.inner_loss(protocol.get("inner_loss"))),
+        *((name, wording.stage(stage)) for name, stage in protocol.get("stages", {}).items()),
         ("selection", str(protocol["selection"])),
         *([("class overlap", wording.overlap(protocol["class_overlap"]))] if summary["per_class"] else []),
         ("run", f"{run['paradigm']} on {run['dataset']}, backbone {run['backbone']}, seed {run['seed']}"),

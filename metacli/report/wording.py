@@ -78,6 +78,18 @@ def inner_loss(reduction: str | None) -> str:
     }[reduction]
 
 
+def stage(facts: Mapping[str, Any]) -> str:
+    """'20 epochs of 900 images of 50 meta-train classes, epoch 18 kept: accuracy 81.20 %'"""
+    epochs = f"{facts['epochs']} epochs of " if "epochs" in facts else ""
+    said = f"{epochs}{facts['images']} images of {facts['classes']} meta-train classes"
+    if "best_epoch" in facts:
+        said += f", epoch {facts['best_epoch']} kept"
+    measured = [
+        f"{METRICS[name].words} {shown(name, number, None)}" for name, number in facts["measured"].items()
+    ]
+    return f"{said}: {', '.join(measured)}" if measured else said
+
+
 def duration(seconds: float | None) -> str:
     if seconds is None:
         return "not measured"

@@ -1,6 +1,6 @@
 """Writes the report folder of a run; report.json comes last, so that where it stands the report is complete."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ def write_report(
     folder: Path,
     results: Results,
     summary: dict[str, Any],
-    history: Sequence[dict[str, Any]],
+    history: Sequence[Mapping[str, Any]],
     config_yaml: str,
     command: str,
 ) -> None:

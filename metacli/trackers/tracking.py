@@ -1,4 +1,8 @@
-"""Several trackers as one. What one of them raises is said once, and the run goes on without it."""
+"""Several trackers as one. What one of them raises is said once, and the run goes on without it.
+
+Trackers count steps in one line through all stages of a run: the first step of meta-training comes after the last one
+of pretraining, whose numbers are called pretrain_loss and so on.
+"""
 
 import json
 import warnings
@@ -19,18 +23,23 @@ class Tracking:
         self.trackers = trackers
         self.say = say
         self.held: dict[str, int] = {}  # of those that were started and did not fail: the last step they have
+        self.line = _Line()
 
     def start(self, run: TrackedRun, history: Sequence[Row]) -> None:
         """history: the rows of a run that goes on; those that a tracker lacks are logged again."""
-        step = history[-1]["step"] if history else 0
+        rows = [self.line.placed(row) for row in history]
+        step = rows[-1]["step"] if rows else 0
         for name, tracker in self.trackers.items():
             with self._left_out_if_it_fails(name):
                 self.held[name] = tracker.start(run, step)
                 self.say(f"tracker {name}: {tracker.where}")
-        for row in history:
-            self.log(row)
+        for row in rows:
+            self._log(row)
 
     def log(self, row: Row) -> None:
+        self._log(self.line.placed(row))
+
+    def _log(self, row: Row) -> None:
         for name, step in list(self.held.items()):
             if row["step"] > step:
                 with self._left_out_if_it_fails(name):
@@ -63,6 +72,24 @@ class Tracking:
             self.say(f"tracker {name} failed and is left out from now on: {_in_a_line(error)}")
             with suppress(Exception):
                 self.trackers[name].close(finished=False)
+
+
+class _Line:
+    """The steps of all stages, one after another."""
+
+    def __init__(self) -> None:
+        self.stage = ""
+        self.before = 0  # steps of the stages that are over
+        self.last = 0
+
+    def placed(self, row: Row) -> Row:
+        """As it is told to trackers. Rows come in order."""
+        stage = row.get("stage", "")
+        if stage != self.stage:
+            self.before, self.stage = self.last, stage
+        self.last = self.before + row["step"]
+        named = {f"{stage}_{key}": value for key, value in row.items() if key not in ("stage", "step")}
+        return {**(named if stage else row), "step": self.last}
 
 
 def _in_a_line(error: BaseException) -> str:

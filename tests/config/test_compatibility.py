@@ -157,3 +157,22 @@ def test_numbers_without_end_are_no_range(composed):
 def test_one_episode_is_too_few_for_an_interval(composed):
     with pytest.raises(UserError, match=r"episode\.test\.count=1: .*2"):
         validate(composed("episode.test.count=1"))
+
+
+def test_pretraining_needs_classes_and_a_backbone_with_weights(composed, notes):
+    overrides = ["dataset=sinusoid", "pretrain=supervised"]
+    with pytest.raises(UserError, match="pretrain=supervised: dataset sinusoid has no classes to tell apart"):
+        check(validate(composed(*overrides)), WAVES, overrides)
+    with pytest.raises(UserError, match="pretrain=supervised: backbone pixels has no weights"):
+        notes("paradigm=nearest_centroid", "pretrain=supervised")
+    notes("paradigm=nearest_centroid", "pretrain=supervised", "backbone=mlp")
+
+
+def test_pretraining_reads_the_validation_episodes_of_what_does_not_train(notes):
+    pretrained = ["paradigm=nearest_centroid", "backbone=mlp", "pretrain=supervised"]
+    assert notes(*pretrained, "episode.val.shots=2", "dataset.size=28", "seed=1") == []
+    assert notes(*pretrained, "episode.train.shots=2") == [
+        "episode.train.shots has no effect: nearest_centroid does not train"
+    ]
+    with pytest.raises(UserError, match=r"episode\.val\.ways=20"):
+        notes(*pretrained, "episode.val.ways=20", classes=6)

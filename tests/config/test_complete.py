@@ -76,3 +76,11 @@ def test_of_a_list_the_last_item_is_completed_and_the_list_stays_open():
 def test_what_is_added_or_taken_away_keeps_its_sign():
     assert words("+experiment=pho") == {"+experiment=photos/protonet_5w1s "}
     assert words("~paradigm.ord") == {"~paradigm.order="}
+
+
+def test_an_option_inside_anothers_settings_is_completed_too():
+    given = "pretrain=supervised"
+    assert words("optimizer@pretrain.optimizer=s", given) == {"optimizer@pretrain.optimizer=sgd "}
+    assert "pretrain.optimizer." in words("pretrain.", given)
+    assert words("pretrain.optimizer.sched", given) == {"pretrain.optimizer.schedule="}
+    assert words("pretrain.head=", given) == {"pretrain.head=linear ", "pretrain.head=cosine "}

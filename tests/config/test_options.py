@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from metacli.config.compose import config_folder, option_files
-from metacli.config.construct import construct, flatten
+from metacli.config.construct import FOR_TRAINING, construct, flatten
 from metacli.config.registry import SEVERAL, component, components, groups, load, summary
 from metacli.config.schema import Config
 from metacli.config.validate import validate
@@ -23,10 +23,12 @@ CONTEXT = {
     "dataset": set(),
     "backbone": {"shape"},
     "optimizer": {"params"},
+    "pretrain": {"spec", "backbone", "features"},
     "paradigm": {"spec", "backbone", "features"},
 }
 
 LATER = {
+    "Config": {"pretrain"},
     "ImageFolder": {"augment"},
     "Augment": {"flip", "crop", "colour"},
     "InnerLoop": {"loss_reduction"},
@@ -77,7 +79,8 @@ def test_a_default_stands_in_the_yaml_alone_but_for_keys_that_older_runs_lack(sc
 def test_a_constructor_takes_exactly_the_values_of_its_yaml(group, option, composed):
     node = composed(f"{group}={option}")[group]
     code = load(component(group, node["name"]).target)
-    values = flatten(node).keys() - {"name", "family", "schedule"}
+    own = {key: value for key, value in node.items() if key not in FOR_TRAINING.get(group, ())}
+    values = flatten(own).keys() - {"name", "family", "schedule"}
     takes = inspect.signature(code).parameters
     if code.__module__.startswith("metacli."):
         assert takes.keys() - CONTEXT[group] == values

@@ -15,6 +15,7 @@ CHOICES = {
     "dataset": "glyphs",
     "episode": "5w1s",
     "backbone": "conv4_stride",
+    "pretrain": "none",
     "optimizer": "adam",
     "trainer": "short",
     "device": "auto",
@@ -167,3 +168,54 @@ def test_a_group_that_is_switched_comes_from_the_yaml_of_today(saved, folder):
 def test_several_values_are_refused(saved):
     with pytest.raises(UserError, match="seed=1,2: several values"):
         changed(saved, "seed=1,2")
+
+
+PRETRAINED = ["pretrain=supervised", "optimizer@pretrain.optimizer=adam", "pretrain.optimizer.lr=0.5"]
+
+
+@pytest.fixture
+def pretrained(composed):
+    values, choices = composed(*PRETRAINED), CHOICES | {"pretrain": "supervised"}
+    choices["optimizer@pretrain.optimizer"] = "adam"
+    return lambda *overrides: recompose.recompose(values, PRETRAINED, choices, overrides)
+
+
+def test_an_option_inside_anothers_settings_is_a_choice_of_its_own(pretrained):
+    again = pretrained("seed=1")
+    assert again.choices["optimizer@pretrain.optimizer"] == "adam"
+    assert again.values["pretrain"]["optimizer"]["name"] == "adam"
+    assert again.values["pretrain"]["optimizer"]["lr"] == 0.5
+
+
+def test_it_is_switched_alone(pretrained, composed):
+    again = pretrained("optimizer@pretrain.optimizer=sgd", "pretrain.optimizer.momentum=0.5")
+    fresh = composed("optimizer=sgd", "optimizer.momentum=0.5")["optimizer"]
+    assert again.values["pretrain"]["optimizer"] == fresh
+    assert again.values["optimizer"]["name"] == "adam"
+    assert again.choices["optimizer@pretrain.optimizer"] == "sgd"
+    assert "pretrain.optimizer.lr=0.5" not in again.command
+
+
+def test_the_option_of_its_group_is_switched_without_it(pretrained):
+    again = pretrained("optimizer=sgd")
+    assert again.values["optimizer"]["name"] == "sgd"
+    assert again.values["pretrain"]["optimizer"]["lr"] == 0.5
+
+
+def test_it_goes_with_what_it_is_inside_of(pretrained):
+    again = pretrained("pretrain=none")
+    assert again.values["pretrain"] == {"name": "none"}
+    assert again.command == ["pretrain=none"]
+    assert "optimizer@pretrain.optimizer" not in again.choices
+
+
+def test_it_goes_with_a_paradigm_that_brought_what_it_is_inside_of(composed, tmp_path, monkeypatch):
+    (tmp_path / "paradigm").mkdir()
+    text = "# @package _global_\ndefaults:\n  - maml\n  - override /pretrain: supervised\n"
+    (tmp_path / "paradigm" / "brings.yaml").write_text(text)
+    monkeypatch.setenv("METACLI_CONFIG_PATH", str(tmp_path))
+    command = ["paradigm=brings", "optimizer@pretrain.optimizer=adam"]
+    config, choices = recompose.composed(command)
+    again = recompose.recompose(compose.values_of(config), command, choices, ["paradigm=protonet"])
+    assert again.values["pretrain"] == {"name": "none"}
+    assert again.command == ["paradigm=protonet"]

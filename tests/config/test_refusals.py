@@ -120,3 +120,12 @@ def test_a_misspelt_key_is_told_before_the_key_that_it_leaves_missing(composed):
 def test_nesterov_without_momentum_is_refused(composed):
     values = composed("optimizer=sgd", "optimizer.momentum=0")
     assert refusal(values).startswith("optimizer: nesterov needs momentum > 0; set optimizer.nesterov=false")
+
+
+def test_a_mistake_in_a_component_inside_another_names_the_whole_key(composed):
+    values = composed("pretrain=supervised")
+    values["pretrain"]["optimizer"]["momentun"] = values["pretrain"]["optimizer"].pop("momentum")
+    assert refusal(values).startswith("unknown key pretrain.optimizer.momentun=0.9\ndid you mean")
+    values = composed("pretrain=supervised")
+    values["pretrain"]["optimizer"]["name"] = "os:system"
+    assert "optimizer.name=os:system: no such optimizer" in refusal(values)

@@ -9,6 +9,7 @@ from metacli.report import confusion as confusion_module
 from metacli.report.canvas import label
 from metacli.report.classification import ClassificationResults, SupportPicture
 from metacli.report.confusion import confusion
+from metacli.report.figures import figures
 from metacli.report.picture import support_picture
 from metacli.report.plots import episode_histogram, learning_curve
 
@@ -31,6 +32,18 @@ def answers(truth, predicted, classes: int) -> ClassificationResults:
         rows=np.zeros(truth.shape, dtype=np.int64),
         items=["0"],
     )
+
+
+def test_each_stage_before_meta_training_has_a_curve_of_its_own_over_its_epochs(results):
+    measured = {"loss": 1.5, "val_accuracy": 0.5, "val_ci95": 0.1}
+    rows = [{"stage": "pretrain", "epoch": epoch, "step": 7 * epoch, **measured} for epoch in (1, 2, 3)]
+    drawn = figures(results, [*rows, {"step": 10, "loss": 1.0}])
+    assert {"pretrain_curve", "learning_curve"} < drawn.keys()
+    by_epoch = [{"step": epoch, **measured} for epoch in (1, 2, 3)]
+    assert drawn["pretrain_curve"] == learning_curve(by_epoch, "epoch")
+    assert drawn["learning_curve"] == learning_curve([{"step": 10, "loss": 1.0}])
+    assert "learning_curve" not in figures(results, rows)
+    assert "learning_curve" in figures(results, [])
 
 
 def test_every_picture_can_be_drawn_with_names_in_any_script_and_with_dollar_signs(results, picture):

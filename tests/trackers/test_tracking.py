@@ -167,3 +167,34 @@ def test_numbers_are_what_can_be_plotted():
 
 def test_leaves_have_dotted_names():
     assert dict(leaves({"a": {"b": {"c": 1}, "d": [2]}, "e": None})) == {"a.b.c": 1, "a.d": [2], "e": None}
+
+
+STAGED = [
+    {"stage": "pretrain", "epoch": 1, "step": 7, "loss": 3.0, "val_accuracy": 0.5},
+    {"stage": "pretrain", "epoch": 2, "step": 14, "loss": 2.0, "val_accuracy": 0.6},
+    {"step": 10, "loss": 1.0},
+    {"step": 20, "loss": 0.5},
+]
+
+
+class Keeper(Notebook):
+    def log(self, row):
+        self.calls.append(row)
+
+
+@pytest.mark.parametrize("held", [0, 1, 2, 3, 4])
+def test_steps_go_on_through_the_stages_and_each_row_comes_once_however_often_a_run_is_resumed(held, run):
+    told = [
+        {"pretrain_epoch": 1, "pretrain_loss": 3.0, "pretrain_val_accuracy": 0.5, "step": 7},
+        {"pretrain_epoch": 2, "pretrain_loss": 2.0, "pretrain_val_accuracy": 0.6, "step": 14},
+        {"step": 24, "loss": 1.0},
+        {"step": 34, "loss": 0.5},
+    ]
+    steps = [0, *(row["step"] for row in told)]
+    keeper = Keeper(held=steps[held])
+    with Tracking({"keeper": keeper}, print) as tracking:
+        tracking.start(run, STAGED[:held])
+        for row in STAGED[held:]:
+            tracking.log(row)
+    assert keeper.calls[0] == ("start", "mine/1a2b", steps[held])
+    assert keeper.calls[1:-1] == told[held:]

@@ -1,0 +1,1 @@
+"""Stages before meta-training that train the backbone on whole classes: the group `pretrain`."""

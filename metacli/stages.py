@@ -1,0 +1,179 @@
+"""What comes before meta-training, done once and kept: pretraining of the backbone, and what is known of its features.
+
+A stage has checkpoints of its own, from which it goes on bit for bit, and the manifest says what came of it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from metacli import build
+from metacli.config.schema import Supervised
+from metacli.console import Console, Counting
+from metacli.data.batches import Batches
+from metacli.experiment import Experiment
+from metacli.heads.base import BaseStatistics
+from metacli.learner import Learner
+from metacli.metrics import METRICS, shown
+from metacli.optim.schedule import Schedule
+from metacli.pretrain.supervised import Classifier
+from metacli.rundir import RunFolder
+from metacli.trainer import Plan, Trainer, saved_progress
+from metacli.weights import backbone_of, load_into
+
+STAGES = ("pretrain",)
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Those that the config of `experiment` asks for. track: what else is done with a row of the history."""
+
+    experiment: Experiment
+    run: RunFolder
+    console: Console
+    track: Callable[[Row], None]
+
+    def finish(self) -> None:
+        """Do, or go on with, each. Afterwards the learner has what came of it."""
+        if self.experiment.pretrains:
+            self._pretrain()
+        _measure(self.experiment)
+
+    def _pretrain(self) -> None:
+        config, learner = self.experiment.config, self.experiment.learner
+        how = config.pretrain
+        assert isinstance(how, Supervised)
+        classifier = build.build_classifier(config, learner.spec, self.experiment.device)
+        backbone_of(classifier).load_state_dict(backbone_of(learner).state_dict())
+        batches = Batches(
+            self.experiment.data.sources["train"],
+            size=how.batch,
+            held_out=how.held_out,
+            seed=config.seed,
+            purpose="pretrain",
+        )
+        optimizer = build.optimizer_for(how.optimizer, classifier)
+        quiet = Console(live=False)
+        facts = self._train(
+            "pretrain",
+            classifier,
+            batches,
+            optimizer=optimizer,
+            lr=how.optimizer.lr,
+            schedule=how.optimizer.schedule,
+            epochs=how.epochs,
+            metric="accuracy",
+            validate=lambda: self.experiment.evaluate("val", quiet, classifier).results.values()["accuracy"],
+            also=lambda: _told_apart(classifier, batches.held_out()),
+        )
+        self._note("pretrain", facts | {"classes": learner.spec.train_classes})
+        backbone_of(learner).load_state_dict(backbone_of(classifier).state_dict())
+
+    def _train(
+        self,
+        stage: str,
+        learner: Learner,
+        batches: Batches,
+        *,
+        optimizer: Optimizer,
+        lr: float,
+        schedule: Schedule,
+        epochs: int,
+        metric: str,
+        validate: Callable[[], Any],
+        also: Callable[[], Mapping[str, float]] = dict,
+    ) -> dict[str, Any]:
+        """The learner has the best weights afterwards. What is to be said of it."""
+        run, an_epoch = self.run.of(stage), batches.per_epoch
+        plan = Plan(
+            steps=epochs * an_epoch,
+            meta_batch=len(batches.rows) // an_epoch,
+            chunk=1,
+            val_every=an_epoch,
+            log_every=an_epoch,
+            patience=0,
+            clip=0.0,
+            lr=lr,
+            schedule=schedule,
+            seed=self.experiment.config.seed,
+            metric=metric,
+            counting=Counting(f"{stage} epoch", an_epoch, "images"),
+            causes=f"the learning rate of {stage} too high",
+        )
+        trainer = Trainer(
+            learner=learner,
+            optimizer=optimizer,
+            episodes=batches.batch,
+            validate=validate,
+            also=also,
+            plan=plan,
+            run=run,
+            console=self.console,
+            earlier=history(self.run, before=stage),
+            track=self.track,
+        )
+        if run.last.exists():
+            trainer.resume()
+            self.console.say(f"{stage}: resumed after step {trainer.progress.step}")
+        progress = trainer.fit()
+        best = shown(metric, progress.best, None)
+        self.console.say(
+            f"{stage}: {epochs} epochs of {len(batches.rows)} images in {progress.seconds:.0f} s; "
+            f"best {METRICS[metric].words} {best} after epoch {progress.best_step // an_epoch}"
+        )
+        load_into(learner, run.best)
+        return {
+            "images": len(batches.rows),
+            "epochs": epochs,
+            "best_epoch": progress.best_step // an_epoch,
+            "measured": {metric: progress.best},
+            "seconds": round(progress.seconds, 1),
+        }
+
+    def _note(self, stage: str, facts: Mapping[str, Any]) -> None:
+        self.run.update_manifest(stages=self.run.stages() | {stage: dict(facts)})
+
+
+def begun(run: RunFolder) -> bool:
+    return any(run.of(stage).last.exists() for stage in STAGES)
+
+
+def history(run: RunFolder, before: str = "") -> list[Row]:
+    """The rows of the stages, or of those `before` one, as far as their checkpoints go."""
+    stages = STAGES[: STAGES.index(before)] if before else STAGES
+    return [row for stage in stages for row in saved_progress(run.of(stage)).history]
+
+
+def _told_apart(classifier: Classifier, parts: Iterator[Any]) -> dict[str, float]:
+    """Which share of the images that are not trained on is told from all other classes."""
+    classifier.eval()
+    correct = [classifier.correct(episode.query).flatten() for episode in parts]
+    classifier.train()
+    return {"held_out_accuracy": torch.cat(correct).double().mean().item()} if correct else {}
+
+
+def _measure(experiment: Experiment) -> None:
+    """The features of the meta-train classes, by the backbone as it is now, for those parts of the learner that know
+    of them."""
+    learner = experiment.learner
+    known = [module for module in learner.modules() if isinstance(module, BaseStatistics)]
+    if not known:
+        return
+    batches = Batches(
+        experiment.data.sources["train"], size=1, held_out=0.0, seed=experiment.config.seed, purpose="measure"
+    )
+    backbone = backbone_of(learner).eval()
+    with torch.no_grad():
+        parts: list[tuple[Tensor, Tensor]] = [
+            (backbone(part.query.inputs["x"])[0].cpu(), part.query.labels[0].cpu())
+            for part in batches.every()
+        ]
+    learner.train()
+    for module in known:
+        module.measure(parts)
