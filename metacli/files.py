@@ -72,10 +72,18 @@ def user_path(path: str | os.PathLike[str]) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where built data sets are kept: $METACLI_CACHE, else the user's cache folder."""
-    if "METACLI_CACHE" in os.environ:
-        return Path(os.environ["METACLI_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "metacli"
+    """Where built data sets are kept: $METACLI_CACHE, else the user's cache folder; an empty variable counts as none.
+
+    Raises UserError where the user has no home.
+    """
+    if named := os.environ.get("METACLI_CACHE"):
+        return user_path(named)
+    caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not caches.is_absolute():
+        caches = user_path("~/.cache")
+    if not caches.is_absolute():
+        raise UserError("no home folder, so no place for built data", "name one: METACLI_CACHE=DIR")
+    return caches / "metacli"
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Any], about: Mapping[str, str]) -> None:

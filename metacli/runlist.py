@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metacli.errors import UserError
-from metacli.metrics import shown
+from metacli.metrics import METRICS, shown
 from metacli.rundir import FAILED, RunFolder
 
 STATUSES = ("finished", "running", "interrupted", "failed", "damaged")
@@ -68,7 +68,7 @@ class Run:
             return ""
         split = "" if self.headline["split"] == "test" else f"{self.headline['split']} "
         metric = self.headline["metric"]
-        return f"{split}{metric} {shown(metric, self.headline['mean'], self.headline['ci95'])}"
+        return f"{split}{METRICS[metric].words} {shown(metric, self.headline['mean'], self.headline['ci95'])}"
 
     @property
     def age(self) -> str:

@@ -207,8 +207,8 @@ class Trainer:
 
     def _diverged(self, what: str, step: int) -> UserError:
         return UserError(
-            f"{what} at {self._where(step)}; the last good checkpoint is kept: {self.run.last}",
-            f"usual causes: {self.plan.causes}",
+            f"{what} at {self._where(step)}",
+            f"usual causes: {self.plan.causes}; the last good checkpoint is kept: {self.run.last}",
         )
 
     def _validation(self) -> dict[str, float]:

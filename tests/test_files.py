@@ -11,7 +11,7 @@ import pytest
 
 from metacli.data.table import cached
 from metacli.errors import UserError
-from metacli.files import remove_partial, user_path, write_atomic
+from metacli.files import cache_folder, remove_partial, user_path, write_atomic
 
 
 @pytest.fixture
@@ -68,3 +68,30 @@ def test_a_table_from_a_damaged_cache_is_built_anew(table, tmp_path):
 def test_a_home_of_nobody_is_a_plain_name():
     assert str(user_path("~nobody-of-this-name/x")) == "~nobody-of-this-name/x"
     assert str(user_path("~/x")) == f"{os.path.expanduser('~')}/x"
+
+
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        ({"METACLI_CACHE": "built"}, "built"),
+        ({"METACLI_CACHE": "~/built"}, "/home/me/built"),
+        ({"METACLI_CACHE": "", "XDG_CACHE_HOME": "/caches"}, "/caches/metacli"),
+        ({"XDG_CACHE_HOME": ""}, "/home/me/.cache/metacli"),
+        ({"XDG_CACHE_HOME": "no/absolute/path"}, "/home/me/.cache/metacli"),
+    ],
+)
+def test_an_empty_variable_names_no_cache(variables, folder, monkeypatch):
+    for name in ("METACLI_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({"HOME": "/home/me"} | variables).items():
+        monkeypatch.setenv(name, value)
+    assert str(cache_folder()) == folder
+
+
+def test_who_has_no_home_is_asked_for_a_cache(monkeypatch):
+    for name in ("METACLI_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("metacli.files.os.path.expanduser", lambda path: path)
+    with pytest.raises(UserError, match="no home folder") as refused:
+        cache_folder()
+    assert refused.value.hint == "name one: METACLI_CACHE=DIR"

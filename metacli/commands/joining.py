@@ -42,7 +42,9 @@ def _data(now: Mapping[str, Any], wanted: Mapping[str, Any], option: Path) -> li
     if wanted["name"] == now["name"]:
         return [f"dataset.{key}={_text(value)}" for key, value in wanted.items() if now.get(key) != value]
     usual = yaml.safe_load(option.read_text(encoding="utf-8"))
-    values = [f"dataset.{key}={_text(value)}" for key, value in wanted.items() if usual.get(key) != value]
+    usual = usual.get("dataset", usual)  # where the option chooses options of other groups as well
+    other = {key: value for key, value in wanted.items() if key != "name" and usual.get(key) != value}
+    values = [f"dataset.{key}={_text(value)}" for key, value in other.items()]
     return [f"dataset={wanted['name']}", *values]
 
 

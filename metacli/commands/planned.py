@@ -6,6 +6,8 @@ from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -16,8 +18,10 @@ from metacli.commands.folders import folders_named
 from metacli.commands.job import Job, new_job
 from metacli.config.compose import chosen, values_of
 from metacli.errors import UserError, suggest
+from metacli.letters import brief
 
 _OPTIONAL = ("joblib", "submitit_local", "submitit_slurm")
+_HELP = {"-h", "--help", "--hydra-help"}
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
@@ -43,7 +47,13 @@ def planned(arguments: Sequence[str]) -> Plan:
         if _is_sweep() and not launcher:
             launcher.append(_launcher(launchers))
 
-    compose_each([text for text in arguments if text not in launchers], take)
+    asked = [text for text in arguments if text not in launchers]
+    compose_each(asked, take)
+    if not jobs and _sweeps(asked) and _HELP.isdisjoint(asked):
+        raise UserError(
+            f"{' '.join(_perhaps_empty(asked))}: no values, so there are no jobs",
+            "the last number of range(FROM,TO) is left out; glob(*) must fit an option (metacli list)",
+        )
     return Plan(jobs, bool(launcher), launcher[0] if launcher else None)
 
 
@@ -60,7 +70,7 @@ def chosen_launcher(overrides: Sequence[str]) -> dict[str, Any] | None:
 
 
 def _refuse(arguments: Sequence[str], launchers: Sequence[str]) -> None:
-    sweeps = not {"-m", "--multirun"}.isdisjoint(arguments)
+    sweeps = _sweeps(arguments)
     for text in arguments:
         if _key(text).startswith(("hydra.run.", "hydra.sweep.")):
             raise UserError(f"{text}: Hydra makes no folders here", "runs go to run.root=DIR run.name=NAME")
@@ -71,6 +81,23 @@ def _refuse(arguments: Sequence[str], launchers: Sequence[str]) -> None:
             )
     if launchers and not sweeps:
         raise UserError(f"{launchers[0]}: only a sweep has a launcher", f"metacli sweep {launchers[0]} ...")
+    several = [text for text in launchers if _parsed(text).is_sweep_override()]
+    if several:
+        raise UserError(f"{brief(several[0])}: all jobs of a sweep have one launcher", "give one value")
+
+
+def _sweeps(arguments: Sequence[str]) -> bool:
+    return not {"-m", "--multirun"}.isdisjoint(arguments)
+
+
+def _perhaps_empty(arguments: Sequence[str]) -> list[str]:
+    """Overrides whose values may turn out to be none."""
+    overrides = [text for text in arguments if not text.startswith("-")]
+    return [text for text in overrides if isinstance(_parsed(text).value(), RangeSweep | Glob)]
+
+
+def _parsed(text: str) -> Override:
+    return OverridesParser.create().parse_override(text)
 
 
 def _job(composed: DictConfig) -> Job:

@@ -1,5 +1,6 @@
 """What eval, resume and rerun share: a run named on the command line, and its config with changes."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,9 +14,10 @@ from metacli.rundir import RunFolder, open_run
 
 def named_run(arguments: Sequence[str], command: str) -> tuple[RunFolder, list[str]]:
     """The run, and the overrides that follow it."""
-    if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
+    path = arguments[0] if arguments else ""
+    if not path or path.startswith("-") or ("=" in path and not os.path.isdir(path)):
         raise UserError(f"{command}: which run?", f"metacli {command} runs/NAME/ID")
-    return trained_run(arguments[0], f"metacli {command}"), list(arguments[1:])
+    return trained_run(path, f"metacli {command}"), list(arguments[1:])
 
 
 def trained_run(path: str, instead: str) -> RunFolder:

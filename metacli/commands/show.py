@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metacli.errors import UserError
 from metacli.files import user_path
-from metacli.letters import printable
+from metacli.letters import brief, printable
 from metacli.report import wording
 from metacli.report.read import read_file, read_report
 from metacli.report.tables import LINE, facts
@@ -36,8 +36,12 @@ def run(arguments: list[str]) -> int:
 
 def _asked(arguments: Sequence[str]) -> tuple[RunFolder, bool]:
     paths = [text for text in arguments if text != "--report"]
-    if len(paths) != 1 or paths[0].startswith("-"):
-        raise UserError("show: which run?", "metacli show runs/NAME/ID [--report]; metacli runs lists them")
+    usage = "metacli show runs/NAME/ID [--report]; metacli runs lists them"
+    flags = [text for text in paths if text.startswith("-")]
+    if flags:
+        raise UserError(f"{brief(flags[0])}: no such flag", usage)
+    if len(paths) != 1:
+        raise UserError(f"show: {'one run at a time' if paths else 'which run?'}", usage)
     path = user_path(paths[0])
     if not is_run(path) and (below := runs_below(path)):
         raise UserError(f"{path}: not a run, but a folder of {len(below)}", f"metacli runs {path}")

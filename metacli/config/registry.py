@@ -132,7 +132,7 @@ def component(group: str, name: str) -> Component:
     if name not in known:
         raise UserError(
             f"{group}.name={brief(name)}: no such {group}",
-            f"{suggest(brief(name), known)}\nif it is your own: {VARIABLE}=DIR, with {group}/{name}.py in DIR",
+            f"{suggest(brief(name), known)}; if it is your own: {VARIABLE}=DIR, with {group}/{brief(name)}.py in DIR",
         )
     added = extensions(group)[name]
     declared = added.load()

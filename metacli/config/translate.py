@@ -50,7 +50,7 @@ def translated(error: BaseException) -> UserError | None:
 
 def _missing_option(error: MissingConfigException) -> UserError:
     wanted = str(error.missing_cfg_file or "")
-    group, slash, option = wanted.partition("/")
+    group, slash, option = wanted.rpartition("/") if wanted.startswith("hydra/") else wanted.partition("/")
     if not slash:
         return UserError(f"no config {wanted}", suggest(wanted, error.options or ()))
     options = option_files().get(group) or [name for name in error.options or () if name]
@@ -63,6 +63,11 @@ def _of_hydra(first: str) -> UserError | None:
         text, key, values = match.groups()
         return UserError(
             f"{text}: several values", f"a sweep: metacli sweep {text}; a list: {key}=[{values}]"
+        )
+    if "INTERVAL_SWEEP" in first:
+        return UserError(
+            "interval(...): there is no end of values between two",
+            "name them: KEY=A,B or KEY=range(FROM,TO,STEP)",
         )
     if match := re.match(r"Could not override '([^']+)'", first):
         return UserError(f"no config group {match.group(1)}", suggest(match.group(1), option_files()))

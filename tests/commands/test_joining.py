@@ -7,6 +7,7 @@ from metacli.commands.joining import join
 from metacli.report.compare.measured import Measured
 
 GLYPHS = {"name": "glyphs", "size": 28, "per_class": 20, "seed": 0}
+DIGITS = {"name": "digits", "split_sizes": [4.0, 3.0, 3.0], "split_seed": 1}
 PHOTOS = {
     "name": "imagefolder",
     "root": "/my photos",
@@ -73,6 +74,8 @@ def test_another_data_set_is_chosen_with_the_values_that_are_not_its_own(run):
         "metacli rerun 'runs/a b' dataset=imagefolder 'dataset.root=\"/my photos\"' 'dataset.split_sizes=[50,10,21]'"
         " dataset.min_images=20"
     )
+    expected = "metacli rerun 'runs/a b' dataset=digits dataset.split_seed=1 episode.test.ways=3"
+    assert join(run(), run(dataset=DIGITS, ways=3)) == expected
 
 
 def test_there_is_none_for_another_task_or_what_is_not_installed(run):

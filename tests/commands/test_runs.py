@@ -169,7 +169,7 @@ def test_what_failed_was_killed_runs_and_is_finished_is_told_apart(
     assert after["long"][0] == "interrupted"
     assert before["done"][6] == "40/40"
     assert " ".join(before["done"][9:]).startswith("accuracy ")
-    assert " ".join(before["diverged"][9:]).startswith("the loss became nan at step 1; ")
+    assert " ".join(before["diverged"][9:]) == "the loss became nan at step 1"
     assert int(after["long"][6].partition("/")[0]) >= 7
 
 

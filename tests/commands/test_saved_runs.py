@@ -279,6 +279,11 @@ def test_a_saved_config_that_names_code_is_refused(checks, copy):
     assert not (copy.parent / "runs").exists()
 
 
+def test_a_run_may_have_an_equals_sign_in_its_folder(checks, copy):
+    named = copy.rename(copy.with_name("lr=1"))
+    assert checks("resume", str(named)).succeeded().out.startswith(f"{named} is finished")
+
+
 @pytest.mark.parametrize("command", ["resume", "rerun", "eval"])
 def test_an_evaluation_is_no_run(command, checks, runs, copy):
     runs("eval", str(copy), "report.split=val").succeeded()

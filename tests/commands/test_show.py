@@ -142,8 +142,8 @@ def test_a_damaged_run_is_named(name, done, checks):
     ("arguments", "told"),
     [
         ([], "show: which run?\n"),
-        (["done", "done"], "show: which run?\n"),
-        (["--reprot"], "show: which run?\n"),
+        (["done", "done"], "show: one run at a time\n"),
+        (["done", "--reprot"], "--reprot: no such flag\n"),
         (["nowhere"], "nowhere: not a run\n"),
         (["."], ".: not a run, but a folder of 1\nmetacli runs .\n"),
     ],

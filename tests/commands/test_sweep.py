@@ -305,6 +305,27 @@ def test_the_launcher_of_a_sweep_may_not_name_code(runs, unbroken, tmp_path):
             ["train", "-m", "--info"],
             "--info: shows one config, not those of a sweep\n",
         ),
+        "a range of nothing": (
+            ["sweep", "seed=range(3,0)", "paradigm=maml,protonet"],
+            "seed=range(3,0): no values, so there are no jobs\n",
+        ),
+        "options that there are not": (["sweep", "paradigm=glob(x*)"], "paradigm=glob(x*): no values"),
+        "more values than can be counted": (
+            ["sweep", "optimizer.lr=interval(0,1)"],
+            "interval(...): there is no end of values between two\n",
+        ),
+        "two launchers": (
+            ["sweep", "seed=0,1", "hydra/launcher=basic,joblib"],
+            "hydra/launcher=basic,joblib: all jobs of a sweep have one launcher\n",
+        ),
+        "two settings of a launcher": (
+            ["sweep", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1,2"],
+            "hydra.launcher.n_jobs=1,2: all jobs of a sweep have one launcher\n",
+        ),
+        "another sweeper": (
+            ["sweep", "hydra/sweeper=optuna"],
+            "hydra/sweeper=optuna: no such option\nknown: basic\n",
+        ),
         "no folder to resume": (["sweep", "--resume"], "--resume: which sweep?\n"),
         "no sweep": (["sweep", "--resume", "nowhere"], "nowhere: not a sweep\n"),
         "other settings": (

@@ -89,7 +89,7 @@ def test_no_other_word_in_a_config_leads_to_the_file(name, write, composed):
 def test_a_file_whose_folder_is_not_named_is_not_there(write, monkeypatch):
     write(DECLARED)
     monkeypatch.delenv(extensions.VARIABLE)
-    assert "METACLI_CONFIG_PATH=DIR, with backbone/mine.py in DIR" in refusal()
+    assert "; if it is your own: METACLI_CONFIG_PATH=DIR, with backbone/mine.py in DIR" in refusal()
 
 
 def test_a_file_is_run_when_it_is_used_and_not_before(write):

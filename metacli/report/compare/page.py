@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Sequence
 from importlib.resources import files
+from typing import Any
 
 from metacli.metrics import METRICS, shown
 from metacli.report.canvas import BLUE, INK, MUTED, ORANGE, blank, label, look, png
@@ -23,21 +24,24 @@ def page(sections: Sequence[Section]) -> str:
     template = environment.from_string(
         files("metacli.report.compare").joinpath("page.html.jinja").read_text("utf-8")
     )
-    return template.render(
-        sections=[
-            {
-                "title": section.title,
-                "found": section.found,
-                "columns": table(section.found),
-                "notes": section.notes,
-                "pairs": section.found.pairs if len(section.found.pairs) <= PAIRS else (),
-                "plot": b64encode(intervals(section.found)).decode() if len(section.found.rows) > 1 else "",
-                "words": METRICS[section.found.metric].words,
-            }
-            for section in sections
-        ],
-        shown=shown,
-    )
+    return template.render(sections=[_shown(section) for section in sections], shown=shown)
+
+
+def _shown(section: Section) -> dict[str, Any]:
+    found = section.found
+    cells = {column.heading: column for column in table(found)}
+    folders, settings = cells.pop("folder").cells, cells.pop("settings", None)  # too wide for columns
+    return {
+        "title": section.title,
+        "found": found,
+        "columns": list(cells.values()),
+        "settings": settings.cells if settings else [""] * len(folders),
+        "folders": list(zip(cells["#"].cells, folders, strict=True)),
+        "notes": section.notes,
+        "pairs": found.pairs if len(found.pairs) <= PAIRS else (),
+        "plot": b64encode(intervals(found)).decode() if len(found.rows) > 1 else "",
+        "words": METRICS[found.metric].words,
+    }
 
 
 @look()

@@ -26,33 +26,42 @@ def sections(
         run = found.first
         title = f"{run.report['run']['dataset']}, {run.split} split: {wording.episodes(run.episode)}"
         number_of = f"set {number} of {len(sets)}: " if len(sets) > 1 else ""
-        apart = [_apart(found, sets[0], join)] if number > 1 else []
+        apart = [_apart(found, sets[: number - 1], join)] if number > 1 else []
         made.append(Section(number_of + title, found, (*apart, *notes(found, over_seeds=over_seeds))))
     return made
 
 
-def _apart(found: Comparable, other: Comparable, join: Callable[[Measured, Measured], str]) -> Note:
-    text = f"NOT COMPARABLE with set 1: {_why(found.first, other.first)}."
+def _apart(
+    found: Comparable, others: Sequence[Comparable], join: Callable[[Measured, Measured], str]
+) -> Note:
+    """others: the sets before it. It is held against the one that is most like it."""
+    number, other = min(enumerate(others, 1), key=lambda one: _distance(found.first, one[1].first))
+    text = f"NOT COMPARABLE with set {number}: {'; '.join(_differing(found.first, other.first))}."
     done = {run.training for row in other.rows for run in row.runs}
     missing = {run.training: run for row in found.rows for run in row.runs if run.training not in done}
     commands = [command for run in missing.values() if (command := join(run, other.first))]
     return with_commands(text, "To have these runs there, too", commands)
 
 
-def _why(run: Measured, other: Measured) -> str:
+def _distance(run: Measured, other: Measured) -> tuple[bool, bool, int]:
+    task = (run.report["task"], run.primary) != (other.report["task"], other.primary)
+    return task, run.dataset["name"] != other.dataset["name"], len(_differing(run, other))
+
+
+def _differing(run: Measured, other: Measured) -> list[str]:
     """In what the questions of two runs differ."""
     if run.report["task"] != other.report["task"]:
-        return f"another kind of task: {run.report['task']}, not {other.report['task']}"
+        return [f"another kind of task: {run.report['task']}, not {other.report['task']}"]
     if run.primary != other.primary:
-        return f"another headline metric: {run.primary}, not {other.primary}"
+        return [f"another headline metric: {run.primary}, not {other.primary}"]
     said = [f"the {run.split} split, not {other.split}"] if run.split != other.split else []
     said += _unlike(run.episode, other.episode, "episode.")
     if run.data != other.data:
         if run.dataset["name"] != other.dataset["name"]:
-            said += [f"data set {run.dataset['name']}, not {other.dataset['name']}"]
+            said.append(f"data set {run.dataset['name']}, not {other.dataset['name']}")
         else:
             said += _unlike(run.dataset, other.dataset, "dataset.") or ["the data have changed"]
-    return "; ".join(said) or "other episodes under the same settings, drawn by another version of metacli"
+    return said or ["other episodes under the same settings, drawn by another version of metacli"]
 
 
 def _unlike(own: Mapping[str, Any], others: Mapping[str, Any], above: str) -> list[str]:

@@ -16,6 +16,7 @@ from metacli.report.compare.page import intervals, page
 from metacli.report.compare.ranking import compare
 from metacli.report.compare.sections import sections
 from metacli.report.compare.sheets import pairs_csv, rows_csv
+from metacli.report.compare.table import table
 from metacli.report.compare.text import text
 from metacli.report.names import columns
 
@@ -124,6 +125,7 @@ def test_the_page_shows_every_cell_and_refers_to_nothing_outside(found):
     for section in found:
         assert section.title in parsed.words
         assert all(note.text in parsed.words for note in section.notes)
+        assert {cell for column in table(section.found) for cell in column.cells} <= {*parsed.words}
     assert [attrs["src"][:22] for tag, attrs in parsed.found if tag == "img"] == ["data:image/png;base64,"]
     assert sum(tag == "li" and attrs.get("class") == "loud" for tag, attrs in parsed.found) == 2
 

@@ -74,6 +74,19 @@ def test_other_values_of_one_data_set_are_named(run, save_run):
     assert "NOT COMPARABLE with set 1: dataset.seed 4, not 0." in texts([run(), run(seed=1), apart])
 
 
+def test_a_set_is_held_against_the_most_alike_of_those_before_it(run):
+    photos = run("b", data="omniglot"), run("b", seed=1, data="omniglot")
+    apart = run("c", data="omniglot", classes="split 1")
+    waves = run("d", metric="mse"), run("e", metric="mse", shots=5)
+    sets = said([run(), run(seed=1), run(seed=2), *photos, apart, *waves])
+    assert [section[0][0].partition(".")[0] for section in sets[1:]] == [
+        "NOT COMPARABLE with set 1: data set omniglot, not glyphs",
+        "NOT COMPARABLE with set 2: the data have changed",
+        "NOT COMPARABLE with set 1: another kind of task: regress, not classify",
+        "NOT COMPARABLE with set 4: episode",
+    ]
+
+
 def test_a_run_that_stands_in_the_first_set_need_not_be_asked_again(run):
     before = run()
     (text, lines, _), *_ = said([before, run(seed=1), run("b", split="val", of=before.path)])[1]
