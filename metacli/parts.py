@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from metacli.episode import Episode
-from metacli.layers import BatchNorm, recorded
+from metacli.layers import Staged, recorded
 from metacli.learner import Learner
 
-Statistics = dict[str, tuple[Tensor, Tensor]]  # batch norm -> mean, variance of each task, [t, C]
+Statistics = dict[str, tuple[Tensor, Tensor]]  # staged module -> what it found of each task, [t, ...]
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,8 @@ def total(parts: Iterable[Part], parameters: Sequence[nn.Parameter]) -> tuple[Te
 
 
 def commit(learner: Learner, statistics: Statistics) -> None:
-    """Running statistics move once a step, over all tasks in order: chunks cannot change them."""
-    for name, (mean, variance) in statistics.items():
+    """Staged buffers move once a step, over all tasks in order: chunks cannot change them."""
+    for name, (one, other) in statistics.items():
         layer = learner.get_submodule(name)
-        assert isinstance(layer, BatchNorm)
-        if layer.tracks:
-            layer.commit(mean, variance)
+        assert isinstance(layer, Staged)
+        layer.commit(one, other)

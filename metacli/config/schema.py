@@ -278,10 +278,14 @@ class Paradigm(Named):
     bn_mode: BatchNormMode
 
 
-class InnerLoop(Node):
-    lr: Amount
+class InnerSteps(Node):
     steps: Count
     eval_steps: Natural
+    loss_reduction: LossReduction
+
+
+class InnerLoop(InnerSteps):
+    lr: Amount
     loss_reduction: LossReduction = "mean"
 
 
@@ -303,6 +307,16 @@ class NoInnerLoop(InnerLoop):
 class Joint(MAML):
     order: Literal["first"]
     inner: NoInnerLoop
+
+
+class RatesPerWeight(InnerSteps):
+    initial_lr: Range
+
+
+class MetaSGD(Paradigm):
+    order: Order
+    inner: RatesPerWeight
+    moves: MovesOf
 
 
 class ProtoNet(Paradigm):

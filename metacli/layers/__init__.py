@@ -7,10 +7,11 @@ sees the extra axis and computes all tasks at once. Channels come last, which is
 from metacli.layers.affine import Conv2d, Linear
 from metacli.layers.cosine import CosineLinear
 from metacli.layers.fused import conv_norm
-from metacli.layers.norm import BatchNorm, GroupNorm, NoNorm, normalisation, recorded
+from metacli.layers.norm import BatchNorm, GroupNorm, NoNorm, normalisation
 from metacli.layers.passes import Passes
 from metacli.layers.pooling import channels_last, max_pool
 from metacli.layers.recurrent import Recurrent
+from metacli.layers.staged import Staged, recorded
 
 __all__ = [
     "BatchNorm",
@@ -21,6 +22,7 @@ __all__ = [
     "NoNorm",
     "Passes",
     "Recurrent",
+    "Staged",
     "channels_last",
     "conv_norm",
     "max_pool",

@@ -4,8 +4,6 @@ Each applies ReLU after it when told so, because the two fuse.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -13,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from metacli.kernels.normalisation import batch_norm
+from metacli.layers.staged import Staged
 
 NormKind = Literal["batch", "group", "layer", "none"]
 
@@ -30,7 +29,7 @@ def normalisation(kind: NormKind, channels: int, *, relu: bool = True) -> nn.Mod
             return NoNorm(relu=relu)
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(Staged):
     """x [T, N, ..., C], normalised with the statistics of each task's own N items.
 
     Running statistics [C] are used instead where `tracks` is set and the module is in eval mode, and
@@ -43,7 +42,6 @@ class BatchNorm(nn.Module):
         self.momentum = momentum
         self.eps = eps
         self.tracks = False
-        self.recorder: _Recorder | None = None
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.running_mean: Tensor
@@ -66,15 +64,10 @@ class BatchNorm(nn.Module):
     def takes_batch_statistics(self) -> bool:
         return self.running_mean.dim() == 1 and not (self.tracks and not self.training)
 
-    def record(self, mean: Tensor, variance: Tensor) -> None:
-        """Hand the statistics of a pass, [T, C], to whoever collects them."""
-        if self.recorder is not None:
-            if not self.recorder.differentiable:
-                mean, variance = mean.detach(), variance.detach()
-            self.recorder.add(self, mean, variance)
-
     def commit(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running statistics towards those of one outer step, averaged over its tasks [T, C]."""
+        """Move the running statistics, where they are used, towards those of a step: mean over its tasks [T, C]."""
+        if not self.tracks:
+            return
         self.running_mean.lerp_(mean.mean(0), self.momentum)
         self.running_var.lerp_(variance.mean(0), self.momentum)
 
@@ -111,40 +104,6 @@ class NoNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.relu() if self.relu else x
-
-
-class _Recorder:
-    """Batch statistics by layer: one (mean, variance) a pass."""
-
-    def __init__(self, differentiable: bool) -> None:
-        self.differentiable = differentiable
-        self.passes: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
-
-    def add(self, layer: nn.Module, mean: Tensor, variance: Tensor) -> None:
-        self.passes.setdefault(layer, []).append((mean, variance))
-
-
-@contextmanager
-def recorded(module: nn.Module, *, differentiable: bool) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Layer name -> (mean, variance) [T, C] of each batch norm in `module`, averaged over the passes inside.
-
-    Filled when the block ends. With `differentiable`, gradients flow through the statistics.
-    """
-    layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, BatchNorm)}
-    recorder = _Recorder(differentiable)
-    before = {layer: layer.recorder for layer in layers.values()}
-    statistics: dict[str, tuple[Tensor, Tensor]] = {}
-    try:
-        for layer in layers.values():
-            layer.recorder = recorder
-        yield statistics
-    finally:
-        for layer, earlier in before.items():
-            layer.recorder = earlier
-    for name, layer in layers.items():
-        if passes := recorder.passes.get(layer):
-            means, variances = zip(*passes, strict=True)
-            statistics[name] = torch.stack(means).mean(0), torch.stack(variances).mean(0)
 
 
 def _broadcast(tensor: Tensor, dims: int) -> Tensor:

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from metacli.episode import Inputs, Predictor, State
-from metacli.layers.norm import BatchNorm, recorded
+from metacli.layers.norm import BatchNorm
+from metacli.layers.staged import recorded
 
 BatchNormMode = Literal["batch", "support", "running", "with_support_single"]
 

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from metacli.episode import Examples, Inputs, Kind, Predictor, State
+from metacli.episode import Examples, Kind, Predictor, State
 from metacli.layers import Linear, Passes
 from metacli.layers.passes import BatchNormMode
 from metacli.objectives import objective
@@ -98,18 +98,13 @@ class InnerLoop:
         return loss * seen.ways if self.sums else loss
 
     def predictor(self, weights: State, support: Examples) -> Predictor:
-        context = self.passes.context({} if self.still else weights, support.inputs)
-        predictor = Predictor(self._predict, weights | context)
+        if self.still:
+            predictor = self.passes.predictor(self._head, weights, support.inputs)
+        else:
+            context = self.passes.context(weights, support.inputs)
+            predictor = Predictor(self.passes.query, weights | context)
         return predictor if torch.is_grad_enabled() else predictor.detach()
 
-    def _predict(self, state: State, inputs: Inputs) -> Tensor:
-        if not self.still:
-            return self.passes.query(state, inputs)
-        context = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
-        return self._head(state, self.passes.query(context, inputs))
-
-    def _head(self, state: State, features: Tensor) -> Tensor:
-        head = {
-            name.removeprefix("head."): tensor for name, tensor in state.items() if name.startswith("head.")
-        }
+    def _head(self, weights: State, features: Tensor) -> Tensor:
+        head = {name.removeprefix("head."): tensor for name, tensor in weights.items()}
         return torch.func.functional_call(self.network.get_submodule("head"), head, (features,))

@@ -9,6 +9,7 @@ import pytest
 
 from metacli import __version__
 from metacli.cli import COMMANDS
+from metacli.config.compose import option_files
 
 METACLI = [sys.executable, "-m", "metacli.cli"]
 
@@ -80,7 +81,7 @@ def test_the_help_of_a_command_names_its_flags(checks):
 def test_help_of_train_shows_every_key_and_option(checks):
     done = checks("train", "--help").succeeded()
     for text in (
-        "paradigm: anil, fomaml, joint, maml, nearest_centroid, protonet",
+        f"paradigm: {', '.join(sorted(option_files()['paradigm']))}",
         "eval_steps: ",
         "meta_batch: ",
     ):

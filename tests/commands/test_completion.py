@@ -95,7 +95,7 @@ def test_another_shell_is_a_mistake(arguments, checks):
         ("metacli train 'paradigm=prot", "paradigm=prot", []),
         ("metacli train paradigm=maml,prot", "maml,prot", ["maml,protonet "]),
         ("metacli train paradigm.inn", "paradigm.inn", ["paradigm.inner."]),
-        ("metacli train experiment=om", "om", ["omniglot/maml_5w1s ", "omniglot/protonet_5w1s "]),
+        ("metacli train experiment=omniglot/prot", "omniglot/prot", ["omniglot/protonet_5w1s "]),
     ],
 )
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not here")

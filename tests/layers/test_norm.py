@@ -155,8 +155,12 @@ def test_a_recording_ends_also_where_the_pass_fails():
 
 def test_running_statistics_move_by_the_momentum_formula():
     layer = scrambled(BatchNorm(6, relu=True))
+    layer.tracks = True
     mean_before, var_before = layer.running_mean.clone(), layer.running_var.clone()
     mean, variance = torch.rand(2, 4, 6, dtype=torch.float64)
     layer.commit(mean, variance)
     torch.testing.assert_close(layer.running_mean, 0.9 * mean_before + 0.1 * mean.mean(0))
     torch.testing.assert_close(layer.running_var, 0.9 * var_before + 0.1 * variance.mean(0))
+    layer.tracks = False
+    layer.commit(mean, variance)
+    torch.testing.assert_close(layer.running_mean, 0.9 * mean_before + 0.1 * mean.mean(0))

