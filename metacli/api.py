@@ -164,6 +164,7 @@ def _trainer(experiment: Experiment, run: RunFolder, console: Console, tracking:
         console=console,
         earlier=stages.history(run),
         track=tracking.log,
+        crew=experiment.crew,
     )
 
 

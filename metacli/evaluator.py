@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacli.crew import SINGLE, Crew
 from metacli.data.table import Table
 from metacli.episode import Episode
 from metacli.files import digest
@@ -35,22 +36,24 @@ def evaluate(
     episodes: Iterable[Episode],
     table: Any,
     progress: Callable[[int], None] = lambda done: None,
+    crew: Crew = SINGLE,
+    among: int = 1,
 ) -> Evaluation:
     """table: what the data set built · progress: called with the number of episodes done.
 
+    The crew shares `episodes`, which are `among` chunks.
+
     The learner's mode is as before afterwards.
     """
-    outcome, asked, results = _KINDS[learner.spec.kind]
+    _, asked, results = _KINDS[learner.spec.kind]
     was_training = learner.training
     learner.eval()
     parts: list[dict[str, Tensor]] = []
     done = 0
-    with torch.no_grad():
-        for episode in episodes:
-            outputs = learner.adapt(episode.support)(episode.query.inputs)
-            parts.append({name: kept.cpu() for name, kept in outcome(outputs, episode).items()})
-            done += len(episode)
-            progress(done)
+    for part in crew.each(_part, learner, episodes, among):
+        parts.append(part)
+        done += len(part["outputs"])
+        progress(done)
     learner.train(was_training)
     whole = {name: torch.cat([part[name] for part in parts]).contiguous().numpy() for name in parts[0]}
     questions = [whole[name].data for name in asked]
@@ -59,6 +62,13 @@ def evaluate(
         result_hash=digest(whole["outputs"].data, *questions),
         episode_hash=digest(table.fingerprint.encode(), *questions),
     )
+
+
+@torch.no_grad()
+def _part(learner: Learner, episode: Episode) -> dict[str, Tensor]:
+    outputs = learner.adapt(episode.support)(episode.query.inputs)
+    outcome, _, _ = _KINDS[learner.spec.kind]
+    return {name: kept.cpu() for name, kept in outcome(outputs, episode).items()}
 
 
 def _classified(outputs: Tensor, episode: Episode) -> dict[str, Tensor]:

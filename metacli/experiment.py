@@ -14,6 +14,7 @@ from metacli.config.origins import origins
 from metacli.config.registry import component
 from metacli.config.schema import Config
 from metacli.console import Console
+from metacli.crew import Crew
 from metacli.evaluator import Evaluation, evaluate
 from metacli.learner import Learner
 from metacli.metrics import HEADLINE
@@ -41,7 +42,13 @@ class Experiment:
             source.sampler(build.episode_shape(shape)), shape.count, self.config.trainer.chunk
         )
         with console.counting(f"{split} episodes", shape.count) as progress:
-            return evaluate(learner or self.learner, episodes, self.data.table, progress)
+            among = -(-shape.count // self.config.trainer.chunk)
+            return evaluate(learner or self.learner, episodes, self.data.table, progress, self.crew, among)
+
+    @property
+    def crew(self) -> Crew:
+        """A GPU takes one chunk at a time."""
+        return Crew(self.threads if self.device.type == "cpu" else 1)
 
     @property
     def headline(self) -> str:

@@ -114,5 +114,6 @@ def _keep_heap() -> None:
     """glibc: keep freed blocks; fresh large tensors page-fault, which cost 10 to 37 % of the speed."""
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-8, 1)  # M_ARENA_MAX: one heap for all threads; those of other threads give back what is free
         mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
         mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch.optim import Optimizer
 
 from metacli.checkpoint import load_state, load_weights, save_state, save_weights
 from metacli.console import STEPS, Console, Counting
+from metacli.crew import SINGLE, Crew
 from metacli.episode import Episode
 from metacli.errors import UserError
 from metacli.learner import Learner
@@ -107,6 +109,7 @@ class Trainer:
         also: Callable[[], Mapping[str, float]] = dict,
         earlier: Sequence[Mapping[str, Any]] = (),
         track: Callable[[Mapping[str, Any]], None] = lambda row: None,
+        crew: Crew = SINGLE,
     ) -> None:
         self.learner = learner
         self.optimizer = optimizer
@@ -118,6 +121,7 @@ class Trainer:
         self.also = also
         self.earlier = earlier
         self.track = track
+        self.crew = crew
         self.progress = Progress()
 
     def resume(self) -> None:
@@ -170,7 +174,9 @@ class Trainer:
         self.learner.begin_step(step, plan.steps, generator(plan.seed, "begin_step", step))
         set_learning_rate(self.optimizer, plan.lr, plan.schedule, step, plan.steps)
         self.optimizer.zero_grad(set_to_none=True)
-        parts = (part_of(self.learner, chunk, len(episode)) for chunk in episode.chunks(plan.chunk))
+        chunks = list(episode.chunks(plan.chunk))
+        work = partial(part_of, tasks=len(episode))
+        parts = self.crew.each(work, self.learner, chunks, among=len(chunks))
         losses, statistics = total(parts, moved(self.learner))
         if plan.clip:
             torch.nn.utils.clip_grad_norm_(self.learner.parameters(), plan.clip)

@@ -1,5 +1,6 @@
 """What many tests share: the devices of this machine, a small data set made of numbers, and one made of photographs."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from PIL import Image
 from metacli.data.table import Table
 
 torch.set_num_threads(1)  # the tensors of the tests are tiny
+# Workers of a parallel run set a width; here a terminal has that which a test gives it.
+os.environ.pop("COLUMNS", None)
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 

@@ -39,6 +39,7 @@ FLOORS = {
     "checkpoint": 4,
     "trackers": 4,
     "parts": 4,
+    "crew": 4,
     "distributed": 4,
     "trainer": 5,
     "evaluator": 5,

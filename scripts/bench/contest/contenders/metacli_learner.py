@@ -1,5 +1,7 @@
 """metacli: its learners, called as its trainer and its evaluator call them."""
 
+from functools import partial
+
 import metacli  # first: sets how OpenMP waits
 
 assert metacli.__version__
@@ -12,11 +14,12 @@ from contest.tasks import Tasks, flat, random_tasks  # noqa: E402
 from contest.work import INNER_LR, OUTER_LR, Work  # noqa: E402
 from metacli.backbones.conv4 import Conv4, Downsample  # noqa: E402
 from metacli.backbones.resnet12 import ResNet12  # noqa: E402
+from metacli.crew import Crew  # noqa: E402
 from metacli.episode import Episode, Examples, TaskSpec  # noqa: E402
-from metacli.layers import Staged, recorded  # noqa: E402
 from metacli.learner import Learner  # noqa: E402
 from metacli.paradigms.maml import MAML  # noqa: E402
 from metacli.paradigms.protonet import ProtoNet  # noqa: E402
+from metacli.parts import commit, moved, part_of, total  # noqa: E402
 from metacli.runtime import prepare  # noqa: E402
 
 CHUNK = 8  # the default of the trainer group
@@ -26,6 +29,7 @@ class Entry:
     def __init__(self, work: Work, device: torch.device, threads: int, dtype: torch.dtype) -> None:
         prepare(device, threads)
         self.work = work
+        self.crew = Crew(threads if device.type == "cpu" else 1)
         self.learner = build_learner(work).to(device, dtype).train(work.training)
         self.optimizer = torch.optim.Adam(self.learner.parameters(), lr=OUTER_LR)
         self.episode = as_episode(random_tasks(work, device, dtype))
@@ -33,12 +37,10 @@ class Entry:
 
     def step(self) -> None:
         if self.work.training:
-            train_step(self.learner, self.optimizer, self.episode)
+            train_step(self.learner, self.optimizer, self.episode, self.crew)
             return
-        with torch.no_grad():
-            self.logits = [
-                self.learner.adapt(chunk.support)(chunk.query.inputs) for chunk in self.episode.chunks(CHUNK)
-            ]
+        chunks = list(self.episode.chunks(CHUNK))
+        self.logits = list(self.crew.each(predict, self.learner, chunks, among=len(chunks)))
 
     def outcome(self) -> Tensor:
         if not self.work.training:
@@ -47,21 +49,18 @@ class Entry:
         return flat([channels_first(gradient) for gradient in gradients])
 
 
-def train_step(learner: Learner, optimizer: torch.optim.Optimizer, episode: Episode) -> None:
+def train_step(learner: Learner, optimizer: torch.optim.Optimizer, episode: Episode, crew: Crew) -> None:
     optimizer.zero_grad(set_to_none=True)
-    staged: dict[str, list[tuple[Tensor, Tensor]]] = {}
-    for chunk in episode.chunks(CHUNK):
-        with recorded(learner, differentiable=False) as statistics:
-            loss = learner.meta_loss(chunk)
-        (loss.sum() / len(episode)).backward()
-        for name, pair in statistics.items():
-            staged.setdefault(name, []).append(pair)
+    chunks = list(episode.chunks(CHUNK))
+    parts = crew.each(partial(part_of, tasks=len(episode)), learner, chunks, among=len(chunks))
+    _, statistics = total(parts, moved(learner))
     optimizer.step()
-    for name, pairs in staged.items():
-        layer = learner.get_submodule(name)
-        if isinstance(layer, Staged):
-            means, variances = zip(*pairs, strict=True)
-            layer.commit(torch.cat(means), torch.cat(variances))
+    commit(learner, statistics)
+
+
+@torch.no_grad()
+def predict(learner: Learner, chunk: Episode) -> Tensor:
+    return learner.adapt(chunk.support)(chunk.query.inputs)
 
 
 def build_learner(work: Work) -> Learner:
