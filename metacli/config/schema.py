@@ -371,6 +371,7 @@ class Device(Node):
     ]
     threads: Threads
     workers: Threads
+    processes: Annotated[int, Field(ge=1, le=1024), Number] = 1
 
 
 class Report(Node):
