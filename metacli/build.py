@@ -14,7 +14,10 @@ from metacli.config.schema import Config, Named, Shape
 from metacli.data.sampler import EpisodeShape
 from metacli.episode import TaskSpec
 from metacli.learner import Learner
-from metacli.runtime import seeded
+from metacli.optim.domain import InDomain, memory_note
+from metacli.optim.experts import Variant
+from metacli.parts import moved
+from metacli.runtime import free_memory, seeded
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,28 @@ def _on_backbone(group: str, node: Named, config: Config, spec: TaskSpec) -> Any
     return construct(group, node, spec=spec, backbone=backbone, features=backbone.features)
 
 
-def optimizer_for(node: schema.Optimizer, learner: Learner) -> Optimizer:
-    moving = [parameter for parameter in learner.parameters() if parameter.requires_grad]
-    return construct("optimizer", node, params=moving)
+def optimizer_for(node: schema.Optimizer, learner: Learner, steps: int) -> Optimizer:
+    """Of what `learner` moves, in so many steps."""
+    return construct("optimizer", node, params=moved(learner), horizon=steps, per_task=False)
+
+
+def rate(node: schema.Optimizer) -> dict[str, Any]:
+    """lr and schedule for a Plan; of some optimizers there is none."""
+    return {"lr": getattr(node, "lr", None), "schedule": getattr(node, "schedule", "constant")}
+
+
+def optimizer_notes(config: Config, learner: Learner) -> list[str]:
+    """What to say of the memory that an optimizer takes. Raises UserError where there is not enough."""
+    node, steps = config.optimizer, config.trainer.steps
+    optimizer = optimizer_for(node, learner, steps)
+    if not isinstance(optimizer, InDomain):
+        return []
+
+    def in_variant(variant: Variant) -> InDomain:
+        return optimizer_for(node.model_copy(update={"variant": variant}), learner, steps)  # type: ignore[return-value]
+
+    device = moved(learner)[0].device
+    return [memory_note(in_variant, optimizer.variant, steps, free_memory(device))]
 
 
 def episode_shape(shape: Shape) -> EpisodeShape:

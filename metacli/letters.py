@@ -29,3 +29,13 @@ def brief(value: Any) -> str:
     except ValueError:  # Python writes no whole number of more than 4300 digits
         return "a number of thousands of digits"
     return text if len(text) <= _LONG else f"{text[: _LONG // 2]}...{text[-_LONG // 2 :]}"
+
+
+def size(count: int) -> str:
+    """'26.1 MB' of bytes."""
+    amount, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"

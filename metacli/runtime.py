@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ import torch
 from metacli.errors import UserError
 
 _GLOBAL_GENERATOR = threading.Lock()
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:
@@ -30,43 +32,41 @@ def seeded(seed: int, purpose: str) -> Iterator[None]:
         yield
 
 
-def resolve_device(name: str, local: int = 0, beside: int = 1) -> torch.device:
-    """auto -> cuda, mps or cpu, whichever is there first. Raises UserError for one that is not there.
-
-    beside: processes on this machine, of which this is number `local`; each takes a GPU of its own.
-    """
+def resolve_device(name: str) -> torch.device:
+    """auto -> cuda, mps or cpu, whichever is there first. Raises UserError for one that is not there."""
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if name == "auto":
-        kinds = [kind for kind, there in available.items() if there and not (kind == "mps" and beside > 1)]
-        found = torch.device(kinds[0])
-    else:
-        kind, _, number = name.partition(":")
-        if not available.get(kind, False) or (
-            kind == "cuda" and int(number or 0) >= torch.cuda.device_count()
-        ):
-            there = [kind for kind, is_there in available.items() if is_there]
-            raise UserError(
-                f"device.name={name}: not available here", f"use one of: {', '.join(there)}, auto"
-            )
-        found = torch.device(name)
-    if found.type != "cuda" or beside == 1:
-        return found
-    if beside > torch.cuda.device_count():
-        raise UserError(
-            f"device.processes={beside}: each takes a GPU, and there are {torch.cuda.device_count()}",
-            "start fewer, or use device.name=cpu",
-        )
-    return torch.device("cuda", local)
+        return torch.device(next(kind for kind, there in available.items() if there))
+    kind, _, number = name.partition(":")
+    if not available.get(kind, False) or (kind == "cuda" and int(number or 0) >= torch.cuda.device_count()):
+        there = [kind for kind, is_there in available.items() if is_there]
+        raise UserError(f"device.name={name}: not available here", f"use one of: {', '.join(there)}, auto")
+    return torch.device(name)
 
 
-def resolve_threads(threads: int, beside: int = 1) -> int:
-    """0 -> as many as this process may use, shared with those beside it."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return threads or max(1, usable // beside)
+def resolve_threads(threads: int) -> int:
+    """0 -> as many as this process may use."""
+    return threads or (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that this process can still have there, as far as that is known."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    with contextlib.suppress(OSError):
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        free = 1024 * int(lines["MemAvailable"].split()[0])
+        with contextlib.suppress(OSError, ValueError):  # a container may have less; "max" is no limit
+            most, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+            free = min(free, most - used)
+        return free
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def prepare(device: torch.device, threads: int) -> None:

@@ -19,7 +19,6 @@ from metacli.experiment import Experiment
 from metacli.heads.base import BaseStatistics
 from metacli.learner import Learner
 from metacli.metrics import METRICS, shown
-from metacli.optim.schedule import Schedule
 from metacli.pretrain.supervised import Classifier
 from metacli.rundir import RunFolder
 from metacli.trainer import Plan, Trainer, saved_progress
@@ -58,15 +57,14 @@ class Stages:
             seed=config.seed,
             purpose="pretrain",
         )
-        optimizer = build.optimizer_for(how.optimizer, classifier)
+        optimizer = build.optimizer_for(how.optimizer, classifier, how.epochs * batches.per_epoch)
         quiet = Console(live=False)
         facts = self._train(
             "pretrain",
             classifier,
             batches,
             optimizer=optimizer,
-            lr=how.optimizer.lr,
-            schedule=how.optimizer.schedule,
+            rate=build.rate(how.optimizer),
             epochs=how.epochs,
             metric="accuracy",
             validate=lambda: self.experiment.evaluate("val", quiet, classifier).results.values()["accuracy"],
@@ -82,8 +80,7 @@ class Stages:
         batches: Batches,
         *,
         optimizer: Optimizer,
-        lr: float,
-        schedule: Schedule,
+        rate: Mapping[str, Any],
         epochs: int,
         metric: str,
         validate: Callable[[], Any],
@@ -99,8 +96,7 @@ class Stages:
             log_every=an_epoch,
             patience=0,
             clip=0.0,
-            lr=lr,
-            schedule=schedule,
+            **rate,
             seed=self.experiment.config.seed,
             metric=metric,
             counting=Counting(f"{stage} epoch", an_epoch, "images"),

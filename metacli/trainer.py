@@ -23,13 +23,13 @@ from torch.optim import Optimizer
 from metacli.checkpoint import load_state, load_weights, save_state, save_weights
 from metacli.console import STEPS, Console, Counting
 from metacli.crew import SINGLE, Crew
-from metacli.distributed import ALONE, Ranks
 from metacli.episode import Episode
-from metacli.errors import Interrupted, UserError
+from metacli.errors import UserError
 from metacli.learner import Learner
 from metacli.metrics import METRICS, mean_ci95
+from metacli.optim.domain import HELD_BACK, InDomain
 from metacli.optim.schedule import Schedule, set_learning_rate
-from metacli.parts import commit, moved, part_of, total
+from metacli.parts import Statistics, commit, moved, part_of, total
 from metacli.rundir import RunFolder
 from metacli.runtime import generator
 
@@ -47,7 +47,7 @@ class Plan:
     log_every: int
     patience: int
     clip: float
-    lr: float
+    lr: float | None  # None: the optimizer has none
     schedule: Schedule
     seed: int
     metric: str  # what `validate` measures, a key of METRICS
@@ -81,11 +81,20 @@ def _progress(state: Mapping[str, Any], run: RunFolder) -> Progress:
     return Progress(**state["progress"])
 
 
+class Interrupted(Exception):
+    """A signal asked for a stop; the state is saved. `code`: the exit code to leave with."""
+
+    def __init__(self, number: int, where: str, run: Path) -> None:
+        name = signal.Signals(number).name
+        super().__init__(f"stopped by {name} after {where}\ngo on with: metacli resume {run}")
+        self.code = 128 + number
+
+
 class Trainer:
     """Trains `learner` on `episodes(step)`, selects by `validate()` -> the plan's metric of each episode, [E].
 
     run: its stage is the one that is trained · also: what else a validation measures · earlier: rows of the history
-    of the stages before · track: what else is done with a row · ranks: who share it, and all train at once.
+    of the stages before · track: what else is done with a row.
     """
 
     def __init__(
@@ -102,7 +111,6 @@ class Trainer:
         earlier: Sequence[Mapping[str, Any]] = (),
         track: Callable[[Mapping[str, Any]], None] = lambda row: None,
         crew: Crew = SINGLE,
-        ranks: Ranks = ALONE,
     ) -> None:
         self.learner = learner
         self.optimizer = optimizer
@@ -115,24 +123,26 @@ class Trainer:
         self.earlier = earlier
         self.track = track
         self.crew = crew
-        self.ranks = ranks
         self.progress = Progress()
 
     def resume(self) -> None:
         """Continue from the last checkpoint of the run."""
-        self._take(load_state(self.run.last))
+        state = load_state(self.run.last)
+        self.progress = _progress(state, self.run)
+        self.learner.load_state_dict(state["learner"])
+        self.optimizer.load_state_dict(state["optimizer"])
         if self.progress.best_step:
             load_weights(self.run.best)  # damaged? Now, rather than when training has ended
         self.run.write_metrics([*self.earlier, *self.progress.history])
 
     def fit(self) -> Progress:
         """Runs to the last step, or until `patience` validations brought nothing better."""
-        if self.ranks.world > 1:
-            self._take(self.ranks.from_first(self._state()))
         plan, progress = self.plan, self.progress
         self.learner.train()
         started, before = time.monotonic(), progress.seconds
         losses: list[Tensor] = []  # not looked at yet: looking at each would make a GPU wait
+        if progress.step == 0:
+            self._calibrate()
         with self.console.training(plan.steps, progress.step, plan.counting) as display, _signals() as asked:
             if progress.step == 0:
                 self._save()
@@ -142,46 +152,73 @@ class Trainer:
                 progress.seconds = before + time.monotonic() - started
                 validates = progress.step % plan.val_every == 0 or progress.step == plan.steps
                 reports = validates or progress.step % plan.log_every == 0
-                stop = self.ranks.highest(asked[0] if asked else 0)
-                if reports or stop:
+                if reports or asked:
                     progress.pending += self._finite(losses)
                     losses.clear()
                 if reports:
                     loss = sum(progress.pending) / len(progress.pending)
                     row = self._place() | {"step": progress.step, "loss": loss}
+                    row |= self._at_the_edge()
                     row |= self._validation() if validates else {}
                     display.update(progress.step, row, tasks=len(progress.pending) * plan.meta_batch)
                     progress.history.append(row)
                     progress.pending = []
-                    if self.ranks.first:
-                        self.run.add_metrics(row)
-                        self.track(row)
-                if validates and not stop:  # which took its time
-                    stop = self.ranks.highest(asked[0] if asked else 0)
-                if validates or stop:
+                    self.run.add_metrics(row)
+                    self.track(row)
+                if validates or asked:
                     self._save()
-                if stop:
-                    raise stopped(stop, self._where(progress.step), self.run.path)
+                if asked:
+                    raise Interrupted(asked[0], self._where(progress.step), self.run.path)
         return progress
 
     def _step(self, step: int) -> Tensor:
         """One outer step; the mean loss of its tasks."""
         plan = self.plan
-        episode = self.episodes(step)
-        self.learner.begin_step(step, plan.steps, generator(plan.seed, "begin_step", step))
-        set_learning_rate(self.optimizer, plan.lr, plan.schedule, step, plan.steps)
-        self.optimizer.zero_grad(set_to_none=True)
-        chunks, moving = list(episode.chunks(plan.chunk)), moved(self.learner)
-        ours = chunks[self.ranks.rank :: self.ranks.world]
-        parts = self.crew.each(partial(part_of, tasks=len(episode)), self.learner, ours, among=len(chunks))
-        losses, statistics = total(
-            self.ranks.in_order(parts, [len(chunk) for chunk in chunks], moving), moving
-        )
-        if plan.clip:
-            torch.nn.utils.clip_grad_norm_(self.learner.parameters(), plan.clip)
+        losses, statistics = self._gradient(step)
+        if plan.lr is not None:
+            set_learning_rate(self.optimizer, plan.lr, plan.schedule, step, plan.steps)
         self.optimizer.step()
         commit(self.learner, statistics)
         return losses.mean()
+
+    def _gradient(self, step: int) -> tuple[Tensor, Statistics]:
+        """That of a step is left with the parameters. Losses [T], and the batch statistics of its tasks."""
+        plan = self.plan
+        episode = self.episodes(step)
+        self.learner.begin_step(step, plan.steps, generator(plan.seed, "begin_step", step))
+        self.optimizer.zero_grad(set_to_none=True)
+        chunks = list(episode.chunks(plan.chunk))
+        work = partial(part_of, tasks=len(episode))
+        parts = self.crew.each(work, self.learner, chunks, among=len(chunks))
+        losses, statistics = total(parts, moved(self.learner))
+        if plan.clip:
+            torch.nn.utils.clip_grad_norm_(self.learner.parameters(), plan.clip)
+        return losses, statistics
+
+    def _calibrate(self) -> None:
+        """What some optimizers have to know of the gradients before they begin; it is in the manifest, too."""
+        if isinstance(self.optimizer, InDomain):
+            found = self.optimizer.calibrate(lambda step: self._gradient(step % self.plan.steps))
+            known = {
+                ".".join(filter(None, (self.run.stage, "optimizer", name))): found[name] for name in found
+            }
+            for key, value in known.items():
+                self.console.say(f"{key}: {value:.4g}, found in steps that moved nothing")
+            if known:
+                self.run.update_manifest(calibrated=self.run.manifest().get("calibrated", {}) | known)
+
+    def _at_the_edge(self) -> dict[str, float]:
+        """The share of parameters that their optimizer's radius holds back, where it has one."""
+        if not isinstance(self.optimizer, InDomain):
+            return {}
+        share = self.optimizer.held_back()
+        if share > HELD_BACK and not any(
+            row.get("held_back", 0) > HELD_BACK for row in self.progress.history
+        ):
+            self.console.say(
+                f"{share:.0%} of the parameters are at the edge of their domain: a larger optimizer.radius may help"
+            )
+        return {"held_back": share}
 
     def _place(self) -> dict[str, Any]:
         """What the rows of a stage begin with."""
@@ -205,9 +242,12 @@ class Trainer:
             raise self._diverged("a weight is no longer finite", self.progress.step)
 
     def _diverged(self, what: str, step: int) -> UserError:
+        causes = self.plan.causes
+        if self.plan.lr is None:
+            causes = causes.replace("optimizer.lr", "optimizer.radius")
         return UserError(
             f"{what} at {self._where(step)}",
-            f"usual causes: {self.plan.causes}; the last good checkpoint is kept: {self.run.last}",
+            f"usual causes: {causes}; the last good checkpoint is kept: {self.run.last}",
         )
 
     def _validation(self) -> dict[str, float]:
@@ -217,8 +257,7 @@ class Trainer:
         sign = 1 if METRICS[metric].higher_is_better else -1
         if progress.best is None or sign * mean > sign * progress.best:
             progress.best, progress.best_step = mean, progress.step
-            if self.ranks.first:
-                save_weights(self.run.best, self.learner.state_dict())
+            save_weights(self.run.best, self.learner.state_dict())
         return {**self.also(), f"val_{metric}": mean, "val_ci95": ci95}
 
     def _exhausted(self) -> bool:
@@ -227,26 +266,14 @@ class Trainer:
 
     def _save(self) -> None:
         self._check_weights()
-        if self.ranks.first:
-            save_state(self.run.last, self._state())
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "learner": self.learner.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "progress": asdict(self.progress),
-        }
-
-    def _take(self, state: Mapping[str, Any]) -> None:
-        self.progress = _progress(state, self.run)
-        self.learner.load_state_dict(state["learner"])
-        self.optimizer.load_state_dict(state["optimizer"])
-
-
-def stopped(number: int, where: str, run: Path) -> Interrupted:
-    """By a signal; the state is saved."""
-    name = signal.Signals(number).name
-    return Interrupted(f"stopped by {name} after {where}\ngo on with: metacli resume {run}", 128 + number)
+        save_state(
+            self.run.last,
+            {
+                "learner": self.learner.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "progress": asdict(self.progress),
+            },
+        )
 
 
 @contextmanager

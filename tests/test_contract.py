@@ -31,6 +31,7 @@ from metacli.weights import load_into
 
 PARADIGMS = sorted(option_files()["paradigm"])
 BACKBONES = sorted(option_files()["backbone"])
+OPTIMIZERS = sorted(option_files()["optimizer"])
 CLAIMS = [(name, kind) for name in PARADIGMS for kind in component("paradigm", name).kinds]
 TRAINED = [(name, kind) for name, kind in CLAIMS if component("paradigm", name).trains]
 
@@ -56,7 +57,7 @@ SMALL = {
         "patience": 0,
         "clip": 0.0,
     },
-    "device": {"name": "cpu", "threads": 1, "workers": 0, "processes": 1},
+    "device": {"name": "cpu", "threads": 1, "workers": 0},
 }
 
 # Settings that are there for something else than a result.
@@ -68,7 +69,7 @@ ON_PURPOSE = {
     "device.name": "where to compute",
     "device.threads": "speed",
     "device.workers": "speed",
-    "device.processes": "speed",
+    "optimizer.experts": "memory: one more than a training this short wakes",
 }
 
 
@@ -158,6 +159,11 @@ def test_every_setting_of_pretraining_does_something(paradigm, ignored):
     how = ("pretrain=supervised", "pretrain.epochs=2", "pretrain.batch=80", "pretrain.head=cosine")
     groups = ("pretrain", "optimizer", "episode", "trainer")
     assert ignored(values(f"paradigm={paradigm}", "backbone=mlp", *how), groups) == []
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_setting_of_an_optimizer_does_something(optimizer, ignored):
+    assert ignored(values("paradigm=anil", f"optimizer={optimizer}"), ["optimizer"]) == []
 
 
 def test_a_seed_does_nothing_only_where_that_is_said(ignored):

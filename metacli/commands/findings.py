@@ -13,13 +13,3 @@ class Problem:
 
 
 Findings = Iterator[str | Problem]
-
-
-def size(count: int) -> str:
-    """'26.1 MB' of bytes."""
-    amount, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 1000:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"

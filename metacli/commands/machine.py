@@ -7,9 +7,10 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from metacli.commands.findings import Findings, Problem, size
+from metacli.commands.findings import Findings, Problem
 from metacli.errors import suggest
 from metacli.files import cache_folder
+from metacli.letters import size
 
 VARIABLES = {
     "METACLI_DATA": "folder of downloaded data sets",

@@ -71,9 +71,13 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "supervised": Component("metacli.pretrain.supervised:Classifier", schema.Supervised),
     },
     "optimizer": {
-        "adam": Component("torch.optim:Adam", schema.Optimizer),
-        "adamw": Component("torch.optim:AdamW", schema.Optimizer),
+        "adam": Component("torch.optim:Adam", schema.Scheduled),
+        "adamw": Component("torch.optim:AdamW", schema.Scheduled),
         "sgd": Component("torch.optim:SGD", schema.SGD),
+        "metagrad": Component("metacli.optim.metagrad:MetaGrad", schema.MetaGrad),
+        "adaptive_metagrad": Component(
+            "metacli.optim.adaptive_metagrad:AdaptiveMetaGrad", schema.AdaptiveMetaGrad
+        ),
     },
     "paradigm": {
         "maml": _MAML,

@@ -84,7 +84,7 @@ Rotations = Annotated[Literal["classes", "episode", "none"], BeforeValidator(_ro
 class Node(BaseModel):
     """Unknown keys are errors; values do not change once checked; a folder may be called 2024."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -141,7 +141,7 @@ class ImageFolder(Named):
     split_seed: Natural
     min_images: Count
     on_error: OnError
-    augment: Augment = Field(default_factory=Augment)
+    augment: Augment = Augment()
 
     @model_validator(mode="after")
     def _crop_leaves_something(self) -> "ImageFolder":
@@ -242,12 +242,18 @@ class RNN(Backbone):
 
 # optimizer
 class Optimizer(Named):
+    pass
+
+
+class Scheduled(Optimizer):
+    """With a learning rate, which the trainer sets by the schedule."""
+
     lr: Rate
     schedule: Literal["constant", "cosine"]
     weight_decay: Amount
 
 
-class SGD(Optimizer):
+class SGD(Scheduled):
     momentum: Share
     nesterov: bool
 
@@ -256,6 +262,25 @@ class SGD(Optimizer):
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs momentum > 0; set optimizer.nesterov=false")
         return self
+
+
+class InDomain(Optimizer):
+    """Without a learning rate: parameters move in a domain around where they began."""
+
+    variant: Literal["coordinate", "full", "sketched"]
+    radius: Rate
+    sketch: Annotated[int, Field(ge=2, le=_LARGEST), Number]
+
+
+class MetaGrad(InDomain):
+    grad_bound: Rate | None
+
+
+class AdaptiveMetaGrad(InDomain):
+    prior: Rate
+    experts: Count
+    wake: Literal["current", "center"]
+    grid: Literal["pow2", "anchored"]
 
 
 # pretrain
@@ -371,7 +396,6 @@ class Device(Node):
     ]
     threads: Threads
     workers: Threads
-    processes: Annotated[int, Field(ge=1, le=1024), Number] = 1
 
 
 class Report(Node):

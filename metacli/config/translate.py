@@ -3,6 +3,7 @@
 import re
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
 from omegaconf.errors import (
     ConfigKeyError,
     InterpolationKeyError,
@@ -13,6 +14,7 @@ from omegaconf.errors import (
 from yaml import MarkedYAMLError, YAMLError
 
 from metacli.config.compose import option_files
+from metacli.config.registry import components, groups
 from metacli.errors import UserError, suggest
 from metacli.letters import brief
 
@@ -105,11 +107,24 @@ def _omegaconf(error: OmegaConfBaseException, outer: str) -> UserError | None:
         group, _, option = key.partition(".")
         if option in option_files().get(group, ()):
             return UserError(f"unknown key {key}", f"to choose the option: {group}={option}")
+        others = _of_others(group, option)
+        if others and isinstance(node, DictConfig) and "name" in node:
+            return UserError(
+                f"unknown key {key}: {group} {node.name} has none",
+                f"it is one of {', '.join(others)}; known here: {', '.join(sorted(known))}",
+            )
         return UserError(f"unknown key {key}", suggest(key.rpartition(".")[2], known))
     if match := re.search(r"Could not override '([^']+)'", outer):
         return UserError(f"cannot set {match.group(1)}", _first_line(error))
     is_ours = key and "[" not in key  # not a place in some list of Hydra's
     return UserError(f"{key}: {_first_line(error)}", _HELP) if is_ours else None
+
+
+def _of_others(group: str, key: str) -> list[str]:
+    """The components of a group that have a key."""
+    if group not in groups():
+        return []
+    return [name for name, entry in components(group).items() if key in entry.schema.model_fields]
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:

@@ -8,7 +8,8 @@ from importlib.metadata import version
 import pytest
 
 from metacli.commands import doctor, machine
-from metacli.commands.findings import Problem, size
+from metacli.commands.findings import Problem
+from metacli.letters import size
 
 
 @pytest.fixture
