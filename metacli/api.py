@@ -1,24 +1,33 @@
 """Train, resume, evaluate and report again: the whole of an experiment, as the commands run it."""
 
+import os
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from metacli import build, provenance, stages
 from metacli.checkpoint import save_weights
 from metacli.config.schema import Config
+from metacli.config.validate import validate
 from metacli.console import Console
 from metacli.data.prefetch import prefetched
-from metacli.errors import UserError
-from metacli.experiment import Experiment, assemble
+from metacli.distributed import RankLost, Ranks, joined
+from metacli.errors import Interrupted, UserError
+from metacli.experiment import Experiment, assemble, classes_of
+from metacli.launched import company
 from metacli.metrics import shown
 from metacli.outcome import report
 from metacli.rundir import RunFolder, create, open_run
+from metacli.runtime import resolve_threads
 from metacli.trackers.tracker import TrackedRun
 from metacli.trackers.tracking import Tracking
-from metacli.trainer import Interrupted, Plan, Progress, Trainer, saved_progress
+from metacli.trainer import Plan, Progress, Trainer, saved_progress
 from metacli.weights import load_into, start_from
+
+_FOLLOWER = [sys.executable, "-P", "-m", "metacli.commands.follower"]  # -P: no module of the working folder's
 
 
 def train(
@@ -31,26 +40,27 @@ def train(
 ) -> RunFolder:
     """A new run under `parent`, from weights to report."""
     started = time.monotonic()
-    experiment = assemble(config)
-    if config.run.init_from:
-        start_from(experiment.learner, _origin(config.run.init_from))
-    memory = build.optimizer_notes(config, experiment.learner) if experiment.trains else []
-    how = {"overrides": list(overrides), "choices": dict(choices or {})}
-    run = create(parent, config.plain(), how, experiment.manifest())
-    with run.locked(), _failure_logged(run):
-        console = Console(run.log)
-        console.say(f"run {run.path}")
-        for note in (*notes, *experiment.data.table.notes, *memory):
-            console.say(note)
-        _fit_and_report(experiment, run, console, started)
+    with _joined(config) as ranks:
+        experiment = assemble(config, ranks)
+        if config.run.init_from:
+            start_from(experiment.learner, _origin(config.run.init_from))
+        memory = build.optimizer_notes(config, experiment.learner) if experiment.trains else []
+        how = {"overrides": list(overrides), "choices": dict(choices or {})}
+        run = create(parent, config.plain(), how, experiment.manifest())
+        with run.locked(), _end_logged(run):
+            console = Console(run.log)
+            console.say(f"run {run.path}")
+            for note in (*notes, *experiment.data.table.notes, *memory):
+                console.say(note)
+            _fit_and_report(experiment, run, console, started)
     return run
 
 
 def resume(run: RunFolder, config: Config) -> None:
     """Go on from the last checkpoint; bit-equal to a run without a break."""
     started = time.monotonic()
-    with run.locked():
-        experiment = assemble(config)
+    with run.locked(), _joined(config) as ranks:
+        experiment = assemble(config, ranks)
         if experiment.manifest()["data"] != run.manifest()["data"]:
             raise UserError(
                 f"{run.path}: the data or its class split has changed since the run began",
@@ -63,7 +73,7 @@ def resume(run: RunFolder, config: Config) -> None:
             console.say(f"since the run began: {line}")
         if not (run.last.exists() or stages.begun(run)):
             console.say("there was no checkpoint yet: from the start")
-        with _failure_logged(run):
+        with _end_logged(run):
             _fit_and_report(experiment, run, console, started)
 
 
@@ -77,8 +87,9 @@ def evaluate_run(
 ) -> RunFolder:
     """The best weights of `run` under `config`: a folder of its own below the run."""
     started = time.monotonic()
-    with run.locked():  # its weights stay as they are meanwhile
-        experiment = assemble(config, run)
+    classes = classes_of(run)
+    with run.locked(), _joined(config, classes) as ranks:  # its weights stay as they are meanwhile
+        experiment = assemble(config, ranks, classes)
         load_into(experiment.learner, run.best)
         how = {"overrides": list(overrides), "choices": dict(choices or {}), "of": str(run.path)}
         evaluation = create(run.path / "evaluations", config.plain(), how, experiment.manifest())
@@ -92,17 +103,37 @@ def evaluate_run(
 
 def report_again(run: RunFolder, config: Config) -> None:
     """The report of a finished run or evaluation, as it was. Raises UserError where another result comes out."""
-    with run.locked():
-        trained = open_run(run.evaluates) if run.evaluates else run
-        experiment = assemble(config, trained)
+    trained = open_run(run.evaluates) if run.evaluates else run
+    classes = classes_of(trained)
+    with run.locked(), _joined(config, classes) as ranks:
+        experiment = assemble(config, ranks, classes)
         load_into(experiment.learner, trained.best)
         report(experiment, run, Console(run.log), saved_progress(run))
 
 
+def follow(ranks: Ranks, job: Mapping[str, Any]) -> None:
+    """What every process but the first does, while that does one of the above. It writes nothing."""
+    config, classes, quiet = validate(job["config"]), job["classes"], Console(live=False)
+    experiment = assemble(config, ranks, classes)
+    if classes is None and experiment.trains:
+        _trainer(experiment, RunFolder(Path(os.devnull)), quiet, lambda row: None).fit()
+    experiment.evaluate(config.report.split, quiet)
+
+
+def _joined(config: Config, classes: int | None = None) -> AbstractContextManager[Ranks]:
+    """All processes, of which this is the first. classes: as for `assemble`."""
+    values, processes = config.plain(), config.device.processes
+    values["device"]["threads"] = resolve_threads(config.device.threads, company(processes).beside)
+    return joined({"config": values, "classes": classes}, processes, _FOLLOWER)
+
+
 @contextmanager
-def _failure_logged(run: RunFolder) -> Iterator[None]:
+def _end_logged(run: RunFolder) -> Iterator[None]:
     try:
         yield
+    except RankLost as lost:
+        run.log(str(lost))
+        raise Interrupted(f"{lost}\ngo on with: metacli resume {run.path}", lost.code) from None
     except (Interrupted, BrokenPipeError):  # stopped from outside
         raise
     except Exception as error:
@@ -126,7 +157,7 @@ def _fit(experiment: Experiment, run: RunFolder, console: Console, tracking: Tra
     if not experiment.trains:
         save_weights(run.best, experiment.learner.state_dict())
         return Progress()
-    trainer = _trainer(experiment, run, console, tracking)
+    trainer = _trainer(experiment, run, console, tracking.log)
     if run.last.exists():
         trainer.resume()
         console.say(f"resumed after step {trainer.progress.step}")
@@ -140,7 +171,9 @@ def _fit(experiment: Experiment, run: RunFolder, console: Console, tracking: Tra
     return progress
 
 
-def _trainer(experiment: Experiment, run: RunFolder, console: Console, tracking: Tracking) -> Trainer:
+def _trainer(
+    experiment: Experiment, run: RunFolder, console: Console, track: Callable[[Mapping[str, Any]], None]
+) -> Trainer:
     config, source = experiment.config, experiment.data.sources["train"]
     sampler = source.sampler(build.episode_shape(config.episode.train))
     quiet = Console(live=False)
@@ -163,8 +196,9 @@ def _trainer(experiment: Experiment, run: RunFolder, console: Console, tracking:
         run=run,
         console=console,
         earlier=stages.history(run),
-        track=tracking.log,
+        track=track,
         crew=experiment.crew,
+        ranks=experiment.ranks,
     )
 
 

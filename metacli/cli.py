@@ -5,6 +5,7 @@ from importlib import import_module
 from io import TextIOWrapper
 
 from metacli import __version__
+from metacli.launched import launched
 
 # name -> (arguments, what it does); the code is metacli/commands/<name>.py
 COMMANDS = {
@@ -56,6 +57,22 @@ def run(arguments: list[str]) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    launch = launched()
+    if launch is None:
+        return _command(arguments)
+    if launch.rank > 0:
+        from metacli.commands.follower import beside_the_first
+
+        return beside_the_first()
+    try:
+        return _command(arguments)
+    finally:
+        from metacli.distributed import release
+
+        release()
+
+
+def _command(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE)
         return 0

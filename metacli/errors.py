@@ -1,4 +1,4 @@
-"""The one exception that reaches a user as two or three plain lines and exit code 2."""
+"""What reaches a user as two or three plain lines: a mistake (exit code 2), or a stop that is nobody's mistake."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -19,6 +19,14 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return f"{self.problem}\n{self.hint}" if self.hint else self.problem
+
+
+class Interrupted(Exception):
+    """Stopped from outside; what was saved can be gone on with. `code`: the exit code to leave with."""
+
+    def __init__(self, told: str, code: int) -> None:
+        super().__init__(told)
+        self.code = code
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from metacli.crew import SINGLE, Crew
 from metacli.data.table import Table
+from metacli.distributed import ALONE, Ranks
 from metacli.episode import Episode
 from metacli.files import digest
 from metacli.learner import Learner
@@ -38,24 +40,30 @@ def evaluate(
     progress: Callable[[int], None] = lambda done: None,
     crew: Crew = SINGLE,
     among: int = 1,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """table: what the data set built · progress: called with the number of episodes done.
 
-    The crew shares `episodes`, which are `among` chunks.
+    Ranks, and the crew of each, share `episodes`, which are `among` chunks.
 
     The learner's mode is as before afterwards.
     """
     _, asked, results = _KINDS[learner.spec.kind]
     was_training = learner.training
     learner.eval()
-    parts: list[dict[str, Tensor]] = []
+    parts: dict[int, dict[str, Tensor]] = {}
     done = 0
-    for part in crew.each(_part, learner, episodes, among):
-        parts.append(part)
-        done += len(part["outputs"])
+    ours = islice(episodes, ranks.rank, None, ranks.world)
+    for part in crew.each(_part, learner, ours, among):
+        parts[ranks.rank + ranks.world * len(parts)] = part
+        done += ranks.world * len(part["outputs"])
         progress(done)
     learner.train(was_training)
-    whole = {name: torch.cat([part[name] for part in parts]).contiguous().numpy() for name in parts[0]}
+    parts = ranks.from_all(parts)
+    whole = {
+        name: torch.cat([parts[number][name] for number in sorted(parts)]).contiguous().numpy()
+        for name in parts[0]
+    }
     questions = [whole[name].data for name in asked]
     return Evaluation(
         results=results(whole, table),

@@ -1,5 +1,6 @@
 """A config with everything built that it names."""
 
+import platform
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,6 +16,8 @@ from metacli.config.registry import component
 from metacli.config.schema import Config
 from metacli.console import Console
 from metacli.crew import Crew
+from metacli.distributed import ALONE, Ranks
+from metacli.errors import UserError
 from metacli.evaluator import Evaluation, evaluate
 from metacli.learner import Learner
 from metacli.metrics import HEADLINE
@@ -30,20 +33,26 @@ class Experiment:
     config: Config
     device: torch.device
     threads: int
+    ranks: Ranks
     data: build.Data
     learner: Learner
     trackers: Mapping[str, Tracker]
 
     def evaluate(self, split: str, console: Console, learner: Learner | None = None) -> Evaluation:
-        """The learner, or another, on the fixed episodes of a split."""
+        """The learner on the fixed episodes of a split, or another, which the others of its ranks do not know."""
         shape = getattr(self.config.episode, split)
         source = self.data.sources[split]
         episodes = source.fixed_episodes(
             source.sampler(build.episode_shape(shape)), shape.count, self.config.trainer.chunk
         )
+        ranks = ALONE if learner else self.ranks
+        if ranks.world > 1:
+            self.learner.load_state_dict(ranks.from_first(self.learner.state_dict()))
         with console.counting(f"{split} episodes", shape.count) as progress:
             among = -(-shape.count // self.config.trainer.chunk)
-            return evaluate(learner or self.learner, episodes, self.data.table, progress, self.crew, among)
+            return evaluate(
+                learner or self.learner, episodes, self.data.table, progress, self.crew, among, ranks
+            )
 
     @property
     def crew(self) -> Crew:
@@ -54,6 +63,11 @@ class Experiment:
     def headline(self) -> str:
         """The metric that its report states first, and that the best weights are chosen by."""
         return HEADLINE[self.learner.spec.kind]
+
+    @property
+    def device_name(self) -> str:
+        """Processes beside each other take one GPU after another."""
+        return self.device.type if self.ranks.launch.beside > 1 else str(self.device)
 
     @property
     def trains(self) -> bool:
@@ -71,8 +85,9 @@ class Experiment:
             "versions": provenance.versions(),
             "machine": provenance.machine(),
             "code": provenance.code() | origins(self.config.plain()),
-            "device": str(self.device),
+            "device": self.device_name,
             "threads": self.threads,
+            "processes": self.ranks.world,
             "chunk": self.config.trainer.chunk,
             "task": asdict(self.learner.spec),
             "data": {
@@ -83,22 +98,39 @@ class Experiment:
         }
 
 
-def assemble(config: Config, trained: RunFolder | None = None) -> Experiment:
-    """trained: whose weights are only to be evaluated.
+def assemble(config: Config, ranks: Ranks = ALONE, classes: int | None = None) -> Experiment:
+    """ranks: who share it; they meet · classes: `classes_of` the run whose weights are only to be evaluated.
 
     Raises UserError for what only the machine and the data can tell, before anything is written.
     """
-    device, threads = resolve_device(config.device.name), resolve_threads(config.device.threads)
+    launch = ranks.launch
+    device = resolve_device(config.device.name, launch.local, launch.beside)
+    threads = resolve_threads(config.device.threads, launch.beside)
     prepare(device, threads)
     data = build.build_data(config, device)
-    learner = build.build_learner(config, data.table, device, _train_classes(trained))
+    learner = build.build_learner(config, data.table, device, classes)
     trackers = construct_several("tracker", config.tracker)
-    experiment = Experiment(config, device, threads, data, learner, trackers)
-    for split in (config.report.split,) if trained else asked_splits(config):
+    experiment = Experiment(config, device, threads, ranks, data, learner, trackers)
+    for split in asked_splits(config) if classes is None else (config.report.split,):
         data.sources[split].sampler(build.episode_shape(getattr(config.episode, split)))
+    ranks.meet()
+    _require_same(experiment)
     return experiment
 
 
-def _train_classes(trained: RunFolder | None) -> int | None:
-    """Its learner may know how many they were, whatever data it is evaluated on."""
-    return trained.manifest().get("task", {}).get("train_classes", 0) if trained else None
+def classes_of(trained: RunFolder) -> int:
+    """Of its training: its learner may know how many they were, whatever data it is evaluated on."""
+    classes: int = trained.manifest().get("task", {}).get("train_classes", 0)
+    return classes
+
+
+def _require_same(experiment: Experiment) -> None:
+    """Raises UserError where another machine's data or versions are not those of the first."""
+    own = {"data": experiment.data.table.fingerprint, **provenance.versions()}
+    theirs = experiment.ranks.from_first(own)
+    for name in ("data", "metacli", "torch"):
+        if theirs[name] != own[name]:
+            raise UserError(
+                f"{name}: {own[name]} on {platform.node()}, {theirs[name]} where the run began",
+                "give every machine the same data and the same versions",
+            )

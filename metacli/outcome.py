@@ -39,7 +39,7 @@ def report(
         "dataset": config.dataset.name,
         "backbone": run.choices().get("backbone", config.backbone.name),
         "seed": config.seed,
-        "device": str(experiment.device),
+        "device": experiment.device_name,
         "threads": experiment.threads,
         "seconds_train": round(progress.seconds + sum(done["seconds"] for done in before.values()), 1),
         "seconds_total": _seconds_total(run, started),

@@ -32,27 +32,43 @@ def seeded(seed: int, purpose: str) -> Iterator[None]:
         yield
 
 
-def resolve_device(name: str) -> torch.device:
-    """auto -> cuda, mps or cpu, whichever is there first. Raises UserError for one that is not there."""
+def resolve_device(name: str, local: int = 0, beside: int = 1) -> torch.device:
+    """auto -> cuda, mps or cpu, whichever is there first. Raises UserError for one that is not there.
+
+    beside: processes on this machine, of which this is number `local`; each takes a GPU of its own.
+    """
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if name == "auto":
-        return torch.device(next(kind for kind, there in available.items() if there))
-    kind, _, number = name.partition(":")
-    if not available.get(kind, False) or (kind == "cuda" and int(number or 0) >= torch.cuda.device_count()):
-        there = [kind for kind, is_there in available.items() if is_there]
-        raise UserError(f"device.name={name}: not available here", f"use one of: {', '.join(there)}, auto")
-    return torch.device(name)
+        kinds = [kind for kind, there in available.items() if there and not (kind == "mps" and beside > 1)]
+        found = torch.device(kinds[0])
+    else:
+        kind, _, number = name.partition(":")
+        if not available.get(kind, False) or (
+            kind == "cuda" and int(number or 0) >= torch.cuda.device_count()
+        ):
+            there = [kind for kind, is_there in available.items() if is_there]
+            raise UserError(
+                f"device.name={name}: not available here", f"use one of: {', '.join(there)}, auto"
+            )
+        found = torch.device(name)
+    if found.type != "cuda" or beside == 1:
+        return found
+    if beside > torch.cuda.device_count():
+        raise UserError(
+            f"device.processes={beside}: each takes a GPU, and there are {torch.cuda.device_count()}",
+            "start fewer, or use device.name=cpu",
+        )
+    return torch.device("cuda", local)
 
 
-def resolve_threads(threads: int) -> int:
-    """0 -> as many as this process may use."""
-    return threads or (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+def resolve_threads(threads: int, beside: int = 1) -> int:
+    """0 -> as many as this process may use, shared with those beside it."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return threads or max(1, usable // beside)
 
 
 def free_memory(device: torch.device) -> int:

@@ -23,8 +23,9 @@ from torch.optim import Optimizer
 from metacli.checkpoint import load_state, load_weights, save_state, save_weights
 from metacli.console import STEPS, Console, Counting
 from metacli.crew import SINGLE, Crew
+from metacli.distributed import ALONE, Ranks
 from metacli.episode import Episode
-from metacli.errors import UserError
+from metacli.errors import Interrupted, UserError
 from metacli.learner import Learner
 from metacli.metrics import METRICS, mean_ci95
 from metacli.optim.domain import HELD_BACK, InDomain
@@ -81,20 +82,11 @@ def _progress(state: Mapping[str, Any], run: RunFolder) -> Progress:
     return Progress(**state["progress"])
 
 
-class Interrupted(Exception):
-    """A signal asked for a stop; the state is saved. `code`: the exit code to leave with."""
-
-    def __init__(self, number: int, where: str, run: Path) -> None:
-        name = signal.Signals(number).name
-        super().__init__(f"stopped by {name} after {where}\ngo on with: metacli resume {run}")
-        self.code = 128 + number
-
-
 class Trainer:
     """Trains `learner` on `episodes(step)`, selects by `validate()` -> the plan's metric of each episode, [E].
 
     run: its stage is the one that is trained · also: what else a validation measures · earlier: rows of the history
-    of the stages before · track: what else is done with a row.
+    of the stages before · track: what else is done with a row · ranks: who share it, and all train at once.
     """
 
     def __init__(
@@ -111,6 +103,7 @@ class Trainer:
         earlier: Sequence[Mapping[str, Any]] = (),
         track: Callable[[Mapping[str, Any]], None] = lambda row: None,
         crew: Crew = SINGLE,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.learner = learner
         self.optimizer = optimizer
@@ -123,20 +116,20 @@ class Trainer:
         self.earlier = earlier
         self.track = track
         self.crew = crew
+        self.ranks = ranks
         self.progress = Progress()
 
     def resume(self) -> None:
         """Continue from the last checkpoint of the run."""
-        state = load_state(self.run.last)
-        self.progress = _progress(state, self.run)
-        self.learner.load_state_dict(state["learner"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self._take(load_state(self.run.last))
         if self.progress.best_step:
             load_weights(self.run.best)  # damaged? Now, rather than when training has ended
         self.run.write_metrics([*self.earlier, *self.progress.history])
 
     def fit(self) -> Progress:
         """Runs to the last step, or until `patience` validations brought nothing better."""
+        if self.ranks.world > 1:
+            self._take(self.ranks.from_first(self._state()))
         plan, progress = self.plan, self.progress
         self.learner.train()
         started, before = time.monotonic(), progress.seconds
@@ -152,7 +145,8 @@ class Trainer:
                 progress.seconds = before + time.monotonic() - started
                 validates = progress.step % plan.val_every == 0 or progress.step == plan.steps
                 reports = validates or progress.step % plan.log_every == 0
-                if reports or asked:
+                stop = self.ranks.highest(asked[0] if asked else 0)
+                if reports or stop:
                     progress.pending += self._finite(losses)
                     losses.clear()
                 if reports:
@@ -163,12 +157,15 @@ class Trainer:
                     display.update(progress.step, row, tasks=len(progress.pending) * plan.meta_batch)
                     progress.history.append(row)
                     progress.pending = []
-                    self.run.add_metrics(row)
-                    self.track(row)
-                if validates or asked:
+                    if self.ranks.first:
+                        self.run.add_metrics(row)
+                        self.track(row)
+                if validates and not stop:  # which took its time
+                    stop = self.ranks.highest(asked[0] if asked else 0)
+                if validates or stop:
                     self._save()
-                if asked:
-                    raise Interrupted(asked[0], self._where(progress.step), self.run.path)
+                if stop:
+                    raise stopped(stop, self._where(progress.step), self.run.path)
         return progress
 
     def _step(self, step: int) -> Tensor:
@@ -187,10 +184,12 @@ class Trainer:
         episode = self.episodes(step)
         self.learner.begin_step(step, plan.steps, generator(plan.seed, "begin_step", step))
         self.optimizer.zero_grad(set_to_none=True)
-        chunks = list(episode.chunks(plan.chunk))
-        work = partial(part_of, tasks=len(episode))
-        parts = self.crew.each(work, self.learner, chunks, among=len(chunks))
-        losses, statistics = total(parts, moved(self.learner))
+        chunks, moving = list(episode.chunks(plan.chunk)), moved(self.learner)
+        ours = chunks[self.ranks.rank :: self.ranks.world]
+        parts = self.crew.each(partial(part_of, tasks=len(episode)), self.learner, ours, among=len(chunks))
+        losses, statistics = total(
+            self.ranks.in_order(parts, [len(chunk) for chunk in chunks], moving), moving
+        )
         if plan.clip:
             torch.nn.utils.clip_grad_norm_(self.learner.parameters(), plan.clip)
         return losses, statistics
@@ -257,7 +256,8 @@ class Trainer:
         sign = 1 if METRICS[metric].higher_is_better else -1
         if progress.best is None or sign * mean > sign * progress.best:
             progress.best, progress.best_step = mean, progress.step
-            save_weights(self.run.best, self.learner.state_dict())
+            if self.ranks.first:
+                save_weights(self.run.best, self.learner.state_dict())
         return {**self.also(), f"val_{metric}": mean, "val_ci95": ci95}
 
     def _exhausted(self) -> bool:
@@ -266,14 +266,26 @@ class Trainer:
 
     def _save(self) -> None:
         self._check_weights()
-        save_state(
-            self.run.last,
-            {
-                "learner": self.learner.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "progress": asdict(self.progress),
-            },
-        )
+        if self.ranks.first:
+            save_state(self.run.last, self._state())
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "learner": self.learner.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": asdict(self.progress),
+        }
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        self.progress = _progress(state, self.run)
+        self.learner.load_state_dict(state["learner"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def stopped(number: int, where: str, run: Path) -> Interrupted:
+    """By a signal; the state is saved."""
+    name = signal.Signals(number).name
+    return Interrupted(f"stopped by {name} after {where}\ngo on with: metacli resume {run}", 128 + number)
 
 
 @contextmanager

@@ -57,7 +57,7 @@ SMALL = {
         "patience": 0,
         "clip": 0.0,
     },
-    "device": {"name": "cpu", "threads": 1, "workers": 0},
+    "device": {"name": "cpu", "threads": 1, "workers": 0, "processes": 1},
 }
 
 # Settings that are there for something else than a result.
@@ -69,6 +69,7 @@ ON_PURPOSE = {
     "device.name": "where to compute",
     "device.threads": "speed",
     "device.workers": "speed",
+    "device.processes": "speed",
     "optimizer.experts": "memory: one more than a training this short wakes",
 }
 

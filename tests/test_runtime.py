@@ -57,6 +57,21 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch):
         assert error.value.hint == "use one of: cpu, auto"
 
 
+def test_processes_beside_each_other_take_a_gpu_each_or_share_the_cores(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name in ("auto", "cuda"):
+        assert resolve_device(name, local=1, beside=2) == torch.device("cuda:1")
+        with pytest.raises(UserError, match=r"device\.processes=3: each takes a GPU, and there are 2"):
+            resolve_device(name, local=1, beside=3)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device("auto", local=1, beside=2) == torch.device("cpu")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(7)), raising=False)
+    assert [resolve_threads(0, beside) for beside in (1, 2, 9)] == [7, 3, 1]
+    assert resolve_threads(4, beside=2) == 4
+
+
 def test_a_gpu_beyond_the_last_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

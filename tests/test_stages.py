@@ -18,10 +18,11 @@ from metacli.config.validate import validate
 from metacli.data.batches import Batches
 from metacli.data.images import ImageSource
 from metacli.data.table import Table
+from metacli.errors import Interrupted
 from metacli.heads.base import BaseStatistics
 from metacli.paradigms.nearest_centroid import NearestCentroid
 from metacli.rundir import RunFolder
-from metacli.trainer import Interrupted, Trainer
+from metacli.trainer import Trainer
 from metacli.weights import backbone_of
 
 SHAPE = "{ways: 3, shots: 1, queries: 3, count: 20}"

@@ -7,9 +7,13 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 
 import hydra
-from omegaconf import DictConfig
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
-from metacli.config.compose import base_version, composing, config_folder, register
+from metacli.config.compose import base_version, composing, config_folder, our_hydra, register
 
 ONE_CONFIG = {"-c", "--cfg", "--info"}  # flags that show what was composed, and run nothing
 
@@ -17,6 +21,9 @@ ONE_CONFIG = {"-c", "--cfg", "--info"}  # flags that show what was composed, and
 def compose_each(arguments: Sequence[str], take: Callable[[DictConfig], None]) -> None:
     """Call `take` with the config of each job that the command line asks for, within Hydra. Raises what it raises."""
     register()
+    with composing(arguments):
+        if not any(text.startswith("-") for text in arguments) and _composed_alone(arguments, take):
+            return
     asked = arguments
     if ONE_CONFIG.isdisjoint(text.partition("=")[0] for text in arguments):
         arguments = [*arguments, "hydra/launcher=basic"]  # to be composed here, wherever the jobs will run
@@ -38,6 +45,24 @@ def compose_each(arguments: Sequence[str], take: Callable[[DictConfig], None]) -
             )()
     if failures:
         raise failures[0]
+
+
+def _composed_alone(overrides: Sequence[str], take: Callable[[DictConfig], None]) -> bool:
+    """What Hydra's command line does for a single job, which it composes twice. False where it is none."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    if any(override.is_sweep_override() or override.key_or_group == "hydra.mode" for override in parsed):
+        return False
+    before = HydraConfig.instance().cfg
+    with our_hydra():
+        composed = compose("config", overrides=list(overrides), return_hydra_config=True)
+        if composed.hydra.mode == RunMode.MULTIRUN:  # an option may ask for it
+            return False
+        try:
+            HydraConfig.instance().set_config(composed)
+            take(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
+        finally:
+            HydraConfig.instance().cfg = before
+    return True
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from metacli.errors import UserError
+from metacli.errors import Interrupted, UserError
 from metacli.letters import brief
 
 _OF_FILE_SYSTEMS = {
@@ -50,10 +50,7 @@ def guarded(work: Callable[[], int]) -> int:
 
 def verdict(error: Exception) -> tuple[int, str] | None:
     """Exit code and plain lines; None for a bug."""
-    trainer = sys.modules.get(
-        "metacli.trainer"
-    )  # if it raised anything it is there; to import it takes torch
-    if trainer and isinstance(error, trainer.Interrupted):
+    if isinstance(error, Interrupted):
         return error.code, str(error)
     told = error if isinstance(error, UserError) else _out_of_memory(error) or _of_the_machine(error)
     if told is None:

@@ -19,12 +19,14 @@ from metacli.commands.stop import signals, stop
 from metacli.commands.work import work
 from metacli.errors import UserError
 from metacli.files import user_path
+from metacli.launched import launched
 from metacli.sweeps.folder import SweepFolder, create, open_sweep
 from metacli.sweeps.job import JobFolder
 from metacli.sweeps.table import write_table
 
 
 def run(arguments: list[str]) -> int:
+    _check_alone()
     if not any(text.partition("=")[0] == "--resume" for text in arguments):
         return start(planned(["-m", *arguments]))
     folder, launchers = _to_resume(arguments)
@@ -36,12 +38,21 @@ def start(plan: Plan) -> int:
     """A new sweep; nothing where there are no jobs, as with --help."""
     if not plan.jobs:
         return 0
+    _check_alone()
     _check_together(plan.jobs)
     jobs = [
         {"overrides": list(job.overrides), "choices": job.choices, "config": job.config.plain()}
         for job in plan.jobs
     ]
     return _carry_out(create(plan.jobs[0].root / "sweeps", _name(plan.jobs), jobs, plan.launcher))
+
+
+def _check_alone() -> None:
+    if launched():
+        raise UserError(
+            "a sweep is not for torchrun, whose processes all take part in one run",
+            "metacli sweep device.processes=N shares each run over N processes of this machine",
+        )
 
 
 def _to_resume(arguments: Sequence[str]) -> tuple[Path, list[str]]:

@@ -3,7 +3,6 @@
 Hydra's own flags work: -m, --cfg job, --info, --config-dir, --help.
 """
 
-from metacli.commands import sweep
 from metacli.commands.job import train
 from metacli.commands.planned import planned
 
@@ -11,6 +10,8 @@ from metacli.commands.planned import planned
 def run(arguments: list[str]) -> int:
     plan = planned(arguments)
     if plan.sweeps:
+        from metacli.commands import sweep
+
         return sweep.start(plan)
     for job in plan.jobs:  # one, or none for --help and its like
         train(job)

@@ -1,5 +1,6 @@
 """Whether the chosen components fit each other and the data: declarations in, one error or some notes out."""
 
+import math
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 
@@ -7,6 +8,7 @@ from metacli.config.registry import SEVERAL, component, components
 from metacli.config.schema import Config
 from metacli.data.table import SPLITS, Description, check_shape
 from metacli.errors import UserError
+from metacli.launched import company, launched
 
 
 def check(
@@ -38,6 +40,7 @@ def check(
             f"paradigm.order=second: backbone {config.backbone.name} cannot be differentiated twice",
             "use paradigm.order=first, or another backbone",
         )
+    _check_processes(config, trains)
     if training:
         _check_installed(config)
     keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
@@ -132,6 +135,25 @@ def _check_pretraining(config: Config, data: Description) -> None:
         )
 
 
+def _check_processes(config: Config, trains: bool) -> None:
+    launch = company(config.device.processes)
+    said = f"torchrun's {launch.world} processes" if launched() else f"device.processes={launch.world}"
+    name = config.device.name
+    if launch.beside > 1 and (name == "mps" or ":" in name):
+        raise UserError(
+            f"{said}: device.name={name} is a single device",
+            "device.name=cuda takes one GPU for each process, device.name=cpu shares the cores",
+        )
+    tasks, chunk = config.trainer.meta_batch, config.trainer.chunk
+    chunks = math.ceil(tasks / chunk)
+    if trains and launch.world > chunks:
+        lower = f"lower trainer.chunk to {tasks // launch.world}" if tasks >= launch.world else ""
+        raise UserError(
+            f"{said}: a meta-batch of {tasks} tasks has {chunks} chunk{'s' * (chunks > 1)} of {chunk} to share",
+            lower or f"no more processes than trainer.meta_batch={tasks} can have any use",
+        )
+
+
 def _check_installed(config: Config) -> None:
     """What is optional to install; the rest comes with metacli."""
     for group in SEVERAL:
@@ -172,6 +194,8 @@ def _without_effect(config: Config, keys: Sequence[str], data: Description, trai
         if not _has_weights(config):
             nobody = f"neither {config.paradigm.name} nor {config.backbone.name} draws anything"
             yield from _unread(keys, ["seed"], nobody)
+    if launched():
+        yield from _unread(keys, ["device.processes"], "torchrun says how many there are")
     if data.kind != "classify":
         ways = [f"episode.{split}.ways" for split in SPLITS]
         reduction = "paradigm.inner.loss_reduction"

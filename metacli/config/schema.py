@@ -84,7 +84,7 @@ Rotations = Annotated[Literal["classes", "episode", "none"], BeforeValidator(_ro
 class Node(BaseModel):
     """Unknown keys are errors; values do not change once checked; a folder may be called 2024."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, defer_build=True)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -141,7 +141,7 @@ class ImageFolder(Named):
     split_seed: Natural
     min_images: Count
     on_error: OnError
-    augment: Augment = Augment()
+    augment: Augment = Field(default_factory=Augment)
 
     @model_validator(mode="after")
     def _crop_leaves_something(self) -> "ImageFolder":
@@ -396,6 +396,7 @@ class Device(Node):
     ]
     threads: Threads
     workers: Threads
+    processes: Annotated[int, Field(ge=1, le=1024), Number] = 1
 
 
 class Report(Node):

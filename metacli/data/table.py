@@ -5,16 +5,19 @@ A data set kind is a class with `describe() -> Description` (counts only, no pix
 `read(files) -> images`, by which a trained network is shown others.
 """
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from metacli.errors import UserError
 from metacli.files import cache_folder, digest, load_arrays, save_arrays
+
+if TYPE_CHECKING:  # a mistake in a config is answered sooner without it
+    import numpy as np
 
 SPLITS = ("train", "val", "test")
 
@@ -96,6 +99,8 @@ class Table:
     @property
     def fingerprint(self) -> str:
         """Changes when any pixel, label or class name does; splits have no part in it."""
+        import numpy as np
+
         return digest(
             np.ascontiguousarray(self.images).data,
             np.ascontiguousarray(self.labels).data,
@@ -126,6 +131,8 @@ def split_classes(classes: Sequence[str], sizes: Sequence[float], seed: int) -> 
 
     Raises UserError where they do not fit the number of classes.
     """
+    import numpy as np
+
     total = len(classes)
     counts = [int(size) for size in sizes]
     whole = counts == list(sizes)

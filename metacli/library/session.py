@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from metacli.commands.guard import verdict
 from metacli.errors import UserError
+from metacli.launched import launched
 
 _TURN = threading.RLock()
 
@@ -17,6 +18,11 @@ def session() -> Iterator[None]:
     Mistakes become UserErrors. A signal that stopped a run, once its state is saved, does what it does to other
     programs: SIGINT raises KeyboardInterrupt, SIGTERM SystemExit.
     """
+    if launched():
+        raise UserError(
+            "torchrun: its processes take part in a run of the command, not of a Python program",
+            "torchrun ... --no-python metacli train ..., or in Python device.processes=N",
+        )
     try:
         with _TURN:
             yield
@@ -29,6 +35,6 @@ def session() -> Iterator[None]:
         code, told = found
         if code == 130:
             raise KeyboardInterrupt(told) from None
-        if code > 128:
+        if code == 143:
             raise SystemExit(code) from error
         raise UserError(*told.split("\n", 1)) from None

@@ -46,17 +46,20 @@ def test_what_needs_nothing_imports_nothing(arguments, tmp_path):
     assert not packages & {"hydra", "omegaconf", "pydantic", "yaml", "numpy", "torch"}
 
 
-@pytest.mark.parametrize("mistake", ["trainer.stepz=3", "episode.test.ways=1000"])
+@pytest.mark.parametrize("mistake", ["trainer.stepz=3", "trainer.steps=many", "episode.test.ways=1000"])
 def test_a_mistake_is_answered_without_torch(mistake, tmp_path):
     code, packages = imports(["train", "paradigm=protonet", mistake], tmp_path)
     assert code == 2
     assert not packages & {"torch", "torchvision", "matplotlib", "sklearn", "PIL"}
+    counts_classes = mistake.startswith("episode")  # for which the module of the data set is imported
+    assert counts_classes or "numpy" not in packages
 
 
-def test_a_mistake_is_answered_soon(tmp_path):
-    assert (
-        seconds([*METACLI, "train", "paradigm=protonet", "episode.test.ways=1000"], tmp_path, times=3) < 1.5
-    )
+@pytest.mark.parametrize("mistake", ["trainer.stepz=3", "episode.test.ways=1000"])
+def test_a_mistake_is_answered_soon(mistake, tmp_path):
+    """In imports of Hydra, by which machines differ: 0.6 s where one takes 0.12."""
+    hydra = seconds([sys.executable, "-c", "import hydra"], tmp_path, times=5)
+    assert seconds([*METACLI, "train", "paradigm=protonet", mistake], tmp_path, times=5) < 5 * hydra
 
 
 def test_help_names_every_command_and_exits_with_zero(checks):

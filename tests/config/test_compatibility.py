@@ -60,6 +60,37 @@ def test_second_order_needs_a_backbone_that_allows_it(notes, monkeypatch):
     notes("paradigm=fomaml", "backbone=pixels")
 
 
+def test_more_processes_than_chunks_are_refused_with_the_chunk_that_suffices(notes):
+    chunked = ["trainer.meta_batch=8", "trainer.chunk=3"]
+    notes(*chunked, "device.processes=3")
+    with pytest.raises(
+        UserError,
+        match=r"device\.processes=4: a meta-batch of 8 tasks has 3 chunks of 3 to share\nlower trainer\.chunk to 2",
+    ):
+        notes(*chunked, "device.processes=4")
+    notes("trainer.meta_batch=8", "trainer.chunk=2", "device.processes=4")
+    with pytest.raises(
+        UserError, match=r"device\.processes=9: .*\nno more processes than trainer\.meta_batch=8"
+    ):
+        notes(*chunked, "device.processes=9")
+    notes(*chunked, "device.processes=9", "paradigm=nearest_centroid")
+
+
+@pytest.mark.parametrize("device", ["mps", "cuda:0"])
+def test_one_device_is_not_for_two_processes(device, notes):
+    with pytest.raises(UserError, match=rf"device\.processes=2: device\.name={device} is a single device"):
+        notes("trainer.chunk=4", "device.processes=2", f"device.name={device}")
+
+
+def test_where_torchrun_says_how_many_processes_there_are_the_config_need_not(notes, monkeypatch):
+    for name, value in {"RANK": 0, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    said = notes("trainer.chunk=4", "device.processes=3")
+    assert said == ["device.processes has no effect: torchrun says how many there are"]
+    with pytest.raises(UserError, match=r"torchrun's 2 processes: a meta-batch of 8 tasks has 1 chunk of 8"):
+        notes("trainer.chunk=8")
+
+
 def test_images_that_pooling_would_use_up_are_refused(notes):
     with pytest.raises(UserError, match=r"backbone=conv4: nothing is left of an image of 12 pixels"):
         notes("backbone=conv4", side=12)

@@ -29,6 +29,7 @@ CONTEXT = {
 
 LATER = {
     "Config": {"pretrain"},
+    "Device": {"processes"},
     "ImageFolder": {"augment"},
     "Augment": {"flip", "crop", "colour"},
     "InnerLoop": {"loss_reduction"},

@@ -7,17 +7,17 @@ import pytest
 
 from metacli import UserError
 from metacli.library.session import session
-from metacli.trainer import Interrupted
+from metacli.trainer import stopped
 
 
 def test_ctrl_c_is_a_keyboard_interrupt_that_names_the_way_on():
     with pytest.raises(KeyboardInterrupt, match="go on with: metacli resume runs/x"), session():
-        raise Interrupted(signal.SIGINT, 3, Path("runs/x"))
+        raise stopped(signal.SIGINT, 3, Path("runs/x"))
 
 
 def test_sigterm_ends_the_program():
     with pytest.raises(SystemExit) as left, session():
-        raise Interrupted(signal.SIGTERM, 3, Path("runs/x"))
+        raise stopped(signal.SIGTERM, 3, Path("runs/x"))
     assert left.value.code == 143
 
 
