@@ -59,7 +59,10 @@ def build_classifier(config: Config, spec: TaskSpec, device: torch.device) -> An
 
 def _on_backbone(group: str, node: Named, config: Config, spec: TaskSpec) -> Any:
     backbone = construct("backbone", config.backbone, shape=spec.shape)
-    return construct(group, node, spec=spec, backbone=backbone, features=backbone.features)
+    known = {"features": backbone.features, "train_classes": spec.train_classes}
+    if component(group, node.name).takes_head:
+        known["head"] = construct("head", config.head, **known)
+    return construct(group, node, spec=spec, backbone=backbone, **known)
 
 
 def optimizer_for(node: schema.Optimizer, learner: Learner, steps: int) -> Optimizer:

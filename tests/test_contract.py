@@ -32,6 +32,7 @@ from metacli.weights import load_into
 PARADIGMS = sorted(option_files()["paradigm"])
 BACKBONES = sorted(option_files()["backbone"])
 OPTIMIZERS = sorted(option_files()["optimizer"])
+HEADS = sorted(set(option_files()["head"]) - {"none"})
 CLAIMS = [(name, kind) for name in PARADIGMS for kind in component("paradigm", name).kinds]
 TRAINED = [(name, kind) for name, kind in CLAIMS if component("paradigm", name).trains]
 
@@ -45,6 +46,10 @@ SMALL = {
     "paradigm.inner.lr": 0.1,
     "paradigm.ridge": 0.001,
     "optimizer.lr": 0.01,
+    "pretrain.epochs": 2,
+    "pretrain.batch": 80,
+    "head.epochs": 3,
+    "head.samples": 30,
     "episode.train": {"ways": 3, "shots": 1, "queries": 3},
     "episode.val": {"ways": 3, "shots": 1, "queries": 3, "count": 8},
     "episode.test": {"ways": 3, "shots": 1, "queries": 3, "count": 8},
@@ -157,7 +162,7 @@ def test_every_setting_of_a_backbone_does_something(backbone, ignored):
 
 @pytest.mark.parametrize("paradigm", ["nearest_centroid", "protonet"])
 def test_every_setting_of_pretraining_does_something(paradigm, ignored):
-    how = ("pretrain=supervised", "pretrain.epochs=2", "pretrain.batch=80", "pretrain.head=cosine")
+    how = ("pretrain=supervised", "pretrain.head=cosine")
     groups = ("pretrain", "optimizer", "episode", "trainer")
     assert ignored(values(f"paradigm={paradigm}", "backbone=mlp", *how), groups) == []
 
@@ -165,6 +170,21 @@ def test_every_setting_of_pretraining_does_something(paradigm, ignored):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_setting_of_an_optimizer_does_something(optimizer, ignored):
     assert ignored(values("paradigm=anil", f"optimizer={optimizer}"), ["optimizer"]) == []
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_works_and_every_setting_of_it_does_something(head, ignored):
+    assert ignored(values("paradigm=frozen", "backbone=conv4_stride", f"head={head}"), ["head"]) == []
+
+
+@pytest.mark.parametrize("bn_mode", get_args(BatchNormMode))
+@pytest.mark.parametrize("head", HEADS)
+def test_a_head_is_fitted_in_every_bn_mode_and_leaves_the_learner_as_it_was(head, bn_mode):
+    plain = values("paradigm=frozen", "backbone=conv4_stride", f"head={head}", f"paradigm.bn_mode={bn_mode}")
+    built = experiment.assemble(validate(plain))
+    before = deepcopy(built.learner.state_dict())
+    assert built.evaluate("test", Console()).results.predicted.shape == (8, 9)
+    assert _same(before, built.learner.state_dict())
 
 
 def test_a_seed_does_nothing_only_where_that_is_said(ignored):

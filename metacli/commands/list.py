@@ -21,10 +21,11 @@ def run(arguments: list[str]) -> int:
             raise UserError(f"no config group {name}", suggest(name, options))
     for group in wanted or options:
         print(group)
+        column = max(24, *(len(option) + 2 for option in options[group]))
         for option, path in options[group].items():
-            first, *more = wrap(_about(group, path, options[group]), 80 - 26) or [""]
-            print(f"  {option:<24}{first}".rstrip())
-            print("".join(f"{'':26}{line}\n" for line in more), end="")
+            first, *more = wrap(_about(group, path, options[group]), 78 - column) or [""]
+            print(f"  {option:<{column}}{first}".rstrip())
+            print("".join(f"{'':{column + 2}}{line}\n" for line in more), end="")
     return 0
 
 

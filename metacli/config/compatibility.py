@@ -27,6 +27,11 @@ def check(
         if data.kind == "classify":
             check_shape(split, shape.ways, shape.shots, shape.queries, data.splits[split])
     _check_pretraining(config, data)
+    if paradigm.takes_head and config.head.name == "none":
+        raise UserError(
+            f"head=none: {config.paradigm.name} classifies by a head",
+            "choose one: metacli list head",
+        )
     if trains and not _has_weights(config):
         raise UserError(
             f"backbone={config.backbone.name}: it has no weights, nor has {config.paradigm.name}: nothing to train",
@@ -205,6 +210,8 @@ def _without_effect(config: Config, keys: Sequence[str], data: Description, trai
     variant = getattr(config.optimizer, "variant", "sketched")
     if variant != "sketched":
         yield from _unread(keys, ["optimizer.sketch"], f"there is none with optimizer.variant={variant}")
+    if not component("paradigm", config.paradigm.name).takes_head:
+        yield from _unread(keys, ["head"], f"{config.paradigm.name} has a head of its own")
     if batch_norm_mode(config) == "none":
         yield from _unread(keys, ["paradigm.bn_mode"], f"backbone {config.backbone.name} has no batch norm")
 

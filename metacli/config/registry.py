@@ -21,8 +21,9 @@ class Component:
 
     kinds: task kinds it handles · inputs: what a backbone takes, by what an item is · second_order: can be
     differentiated twice · weights: has some of its own · trains: has an outer loop · fixed_ways: its head is built
-    for one number of ways · sources: of a data set, makes a source of episodes for each split of what it built ·
-    extra: the optional package that it needs, and metacli's extra of the same name.
+    for one number of ways · takes_head: the one that the group head names · sources: of a data set, makes a source of
+    episodes for each split of what it built · extra: the optional package that it needs, and
+    metacli's extra of the same name.
     """
 
     target: str
@@ -34,6 +35,7 @@ class Component:
     fixed_ways: bool = False
     extra: str = ""
     inputs: tuple[str, ...] = ("image",)
+    takes_head: bool = False
     sources: str = "metacli.data.images:sources"
 
     @property
@@ -44,6 +46,9 @@ class Component:
 
 
 _MAML = Component("metacli.paradigms.maml:MAML", schema.MAML, kinds=("classify", "regress"), fixed_ways=True)
+_FROZEN = Component(
+    "metacli.paradigms.frozen:Frozen", schema.Paradigm, weights=False, trains=False, takes_head=True
+)
 _ANYTHING = ("image", "vector")
 
 _BUILT_IN: dict[str, dict[str, Component]] = {
@@ -70,6 +75,15 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "none": Component("metacli.pretrain.none:none", schema.Pretrain, trains=False),
         "supervised": Component("metacli.pretrain.supervised:Classifier", schema.Supervised),
     },
+    "head": {
+        "none": Component("metacli.heads.none:none", schema.Head),
+        "centroid": Component("metacli.heads.centroid:Centroid", schema.CentroidHead),
+        "logreg": Component("metacli.heads.logistic:Logistic", schema.Logistic),
+        "distribution_calibration": Component(
+            "metacli.heads.distribution_calibration:DistributionCalibration", schema.DistributionCalibration
+        ),
+        "fine_tuned": Component("metacli.heads.fine_tuned:FineTuned", schema.FineTuned),
+    },
     "optimizer": {
         "adam": Component("torch.optim:Adam", schema.Scheduled),
         "adamw": Component("torch.optim:AdamW", schema.Scheduled),
@@ -87,6 +101,11 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "joint": replace(_MAML, schema=schema.Joint, kinds=("regress",)),
         "protonet": Component("metacli.paradigms.protonet:ProtoNet", schema.ProtoNet, weights=False),
         "r2d2": Component("metacli.paradigms.r2d2:R2D2", schema.R2D2),
+        "meta_baseline": Component("metacli.paradigms.meta_baseline:MetaBaseline", schema.MetaBaseline),
+        "frozen": _FROZEN,
+        "simpleshot": _FROZEN,
+        "baseline": _FROZEN,
+        "baseline_pp": _FROZEN,
         "nearest_centroid": Component(
             "metacli.paradigms.nearest_centroid:NearestCentroid",
             schema.NearestCentroid,

@@ -297,6 +297,37 @@ class Supervised(Pretrain):
     optimizer: SerializeAsAny[Optimizer]
 
 
+# head
+class Head(Named):
+    pass
+
+
+class CentroidHead(Head):
+    transform: Literal["none", "l2n", "cl2n"]
+    distance: Literal["euclidean", "cosine"]
+
+
+class Logistic(Head):
+    inverse_ridge: Rate
+
+
+class DistributionCalibration(Head):
+    samples: Count
+    nearest: Count
+    spread: Amount
+    power: Rate
+
+
+class FineTuned(Head):
+    kind: Literal["linear", "cosine"]
+    lr: Rate
+    momentum: Share
+    dampening: Share
+    weight_decay: Amount
+    batch: Count
+    epochs: Count
+
+
 # paradigm
 class Paradigm(Named):
     family: Literal["agnostic", "dependent"]
@@ -350,6 +381,10 @@ class ProtoNet(Paradigm):
 
 class R2D2(Paradigm):
     ridge: Rate
+    scale: Rate
+
+
+class MetaBaseline(Paradigm):
     scale: Rate
 
 
@@ -418,6 +453,7 @@ class Config(Node):
     dataset: SerializeAsAny[Named]
     episode: Episode
     backbone: SerializeAsAny[Backbone]
+    head: SerializeAsAny[Head] = Head(name="none")
     pretrain: SerializeAsAny[Pretrain] = Pretrain(name="none")
     optimizer: SerializeAsAny[Optimizer]
     trainer: Trainer

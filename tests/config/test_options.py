@@ -23,12 +23,13 @@ CONTEXT = {
     "dataset": set(),
     "backbone": {"shape"},
     "optimizer": {"params", "horizon", "per_task"},
+    "head": {"features", "train_classes"},
     "pretrain": {"spec", "backbone", "features"},
-    "paradigm": {"spec", "backbone", "features"},
+    "paradigm": {"spec", "backbone", "features", "head"},
 }
 
 LATER = {
-    "Config": {"pretrain"},
+    "Config": {"head", "pretrain"},
     "Device": {"processes"},
     "ImageFolder": {"augment"},
     "Augment": {"flip", "crop", "colour"},

@@ -1,0 +1,5 @@
+"""No head beside the one that the paradigm has of its own."""
+
+
+def none() -> None:
+    """Nothing to build."""
