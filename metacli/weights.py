@@ -17,7 +17,7 @@ def load_into(learner: Learner, path: Path) -> None:
     except RuntimeError:
         raise UserError(
             f"{path}: these weights do not fit the network",
-            "keep the backbone, the ways of the head and the image size of the run",
+            "keep the backbone, the head, its ways and the image size of the run",
         ) from None
 
 

@@ -49,6 +49,7 @@ SMALL = {
     "pretrain.epochs": 2,
     "pretrain.batch": 80,
     "head.epochs": 3,
+    "head.batch": 2,
     "head.samples": 30,
     "episode.train": {"ways": 3, "shots": 1, "queries": 3},
     "episode.val": {"ways": 3, "shots": 1, "queries": 3, "count": 8},

@@ -38,7 +38,7 @@ class FineTuned(nn.Module):
     ) -> None:
         super().__init__()
         self.features = features
-        self.layer = {"linear": Linear, "cosine": CosineLinear}[kind]
+        self.layer = {"linear": _plain_linear, "cosine": CosineLinear}[kind]
         self.descent: dict[str, Any] = {
             "lr": lr,
             "momentum": momentum,
@@ -51,7 +51,7 @@ class FineTuned(nn.Module):
     def fit(self, features: Tensor, support: Examples) -> State:
         tasks, items = support.labels.shape
         features = features.detach()
-        layer = self._classifier(support.ways).to(features)
+        layer = self.classifier(support.ways).to(features)
         state = {
             name: parameter.detach().expand(tasks, *parameter.shape).clone().requires_grad_()
             for name, parameter in layer.named_parameters()
@@ -70,8 +70,17 @@ class FineTuned(nn.Module):
 
     def answer(self, state: State, features: Tensor) -> Tensor:
         ways = state["weight"].shape[1]
-        return functional_call(self._classifier(ways).to(features), state, (features,))
+        return functional_call(self.classifier(ways).to(features), state, (features,))
 
-    def _classifier(self, ways: int) -> nn.Module:
+    def classifier(self, ways: int) -> nn.Module:
+        """As it begins."""
         with seeded(0, "fine-tuned head"):
             return self.layer(self.features, ways)
+
+
+def _plain_linear(inputs: int, outputs: int) -> nn.Module:
+    """As torch's own layer begins, which the authors use: within ±1/√D."""
+    layer = Linear(inputs, outputs)
+    for parameter in layer.parameters():
+        nn.init.uniform_(parameter, -(inputs**-0.5), inputs**-0.5)
+    return layer

@@ -15,6 +15,7 @@ CHOICES = {
     "dataset": "glyphs",
     "episode": "5w1s",
     "backbone": "conv4_stride",
+    "head": "none",
     "pretrain": "none",
     "optimizer": "adam",
     "trainer": "short",

@@ -5,16 +5,13 @@ import pytest
 import torch
 
 from metacli.heads.fine_tuned import FineTuned
-from metacli.layers import Linear
-from metacli.runtime import generator, seeded
+from metacli.runtime import generator
 
 HOW = {"lr": 0.3, "momentum": 0.9, "dampening": 0.5, "weight_decay": 0.01, "batch": 4, "epochs": 3}
 
 
-def by_hand(x, labels):
-    with seeded(0, "fine-tuned head"):
-        start = Linear(4, 3)
-    state = [start.weight.detach().double().numpy().copy(), np.zeros(3)]
+def by_hand(x, labels, start):
+    state = [parameter.detach().double().numpy().copy() for parameter in (start.weight, start.bias)]
     momentum = None
     for epoch in range(HOW["epochs"]):
         order = torch.randperm(len(x), generator=generator(0, "fine-tuned head", epoch)).numpy()
@@ -39,7 +36,7 @@ def test_a_linear_one_is_the_descent_of_the_paper_within_each_task(features, que
     head = FineTuned(features=4, kind="linear", **HOW)
     got = head.answer(head.fit(features, support), queries)
     for t in range(2):
-        weight, bias = by_hand(features[t].numpy(), support.labels[t].numpy())
+        weight, bias = by_hand(features[t].numpy(), support.labels[t].numpy(), head.classifier(3))
         np.testing.assert_allclose(got[t], queries[t].numpy() @ weight.T + bias, rtol=1e-6)
 
 
