@@ -203,7 +203,7 @@ class Trainer:
             }
             for key, value in known.items():
                 self.console.say(f"{key}: {value:.4g}, found in steps that moved nothing")
-            if known:
+            if known and self.ranks.first:
                 self.run.update_manifest(calibrated=self.run.manifest().get("calibrated", {}) | known)
 
     def _at_the_edge(self) -> dict[str, float]:

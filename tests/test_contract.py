@@ -46,7 +46,7 @@ SMALL = {
     "paradigm.inner.lr": 0.1,
     "paradigm.ridge": 0.001,
     "optimizer.lr": 0.01,
-    "pretrain.epochs": 2,
+    "pretrain.epochs": 1,
     "pretrain.batch": 80,
     "head.epochs": 3,
     "head.batch": 2,
@@ -141,6 +141,8 @@ def test_what_trains_gets_better(paradigm, kind, tmp_path):
     settings = {
         "backbone.widths": [32, 32],
         "paradigm.inner.lr": 0.4,
+        "pretrain.epochs": 20,
+        "pretrain.batch": 20,
         "episode.train": shape,
         "episode.test": shape | {"count": 60},
         "trainer": SMALL["trainer"] | {"steps": 100, "meta_batch": 8, "chunk": 8, "val_every": 25},

@@ -98,6 +98,8 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "anil": _MAML,
         "fomaml": _MAML,
         "meta_sgd": replace(_MAML, target="metacli.paradigms.meta_sgd:MetaSGD", schema=schema.MetaSGD),
+        "metagrad": replace(_MAML, kinds=("classify",)),
+        "adaptive_metagrad": replace(_MAML, kinds=("classify",)),
         "joint": replace(_MAML, schema=schema.Joint, kinds=("regress",)),
         "protonet": Component("metacli.paradigms.protonet:ProtoNet", schema.ProtoNet, weights=False),
         "r2d2": Component("metacli.paradigms.r2d2:R2D2", schema.R2D2),
