@@ -136,6 +136,9 @@ def _end_logged(run: RunFolder) -> Iterator[None]:
         raise Interrupted(f"{lost}\ngo on with: metacli resume {run.path}", lost.code) from None
     except (Interrupted, BrokenPipeError):  # stopped from outside
         raise
+    except KeyboardInterrupt as stop:  # at once: what was saved last stands
+        stop.add_note(f"go on with: metacli resume {run.path}")
+        raise
     except Exception as error:
         run.log_failure(error)
         raise

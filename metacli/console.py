@@ -1,5 +1,6 @@
 """What a run says while it works: a live line on a terminal, plain lines in a pipe; both go to the log."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,9 @@ from metacli.metrics import shown, validation_metric
 
 
 class Display(Protocol):
+    def step(self, step: int) -> None:
+        """Another step of training is done."""
+
     def update(self, step: int, row: Mapping[str, Any], tasks: int) -> None: ...
 
 
@@ -34,11 +38,12 @@ STEPS = Counting()
 
 
 class Console:
-    """`log` receives every line as well. live: whether lines may be redrawn; by default on a terminal."""
+    """`log` receives every line as well. live: whether lines may be redrawn; by default on a terminal that can."""
 
     def __init__(self, log: Callable[[str], None] = lambda line: None, *, live: bool | None = None) -> None:
         self.log = log
-        self.live = sys.stdout.isatty() if live is None else live
+        able = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        self.live = able if live is None else live
 
     def say(self, line: str) -> None:
         self.log(line)
@@ -84,6 +89,9 @@ class _Lines:
         self.counting = counting
         self.pace = pace
 
+    def step(self, step: int) -> None:
+        self.pace.step()
+
     def update(self, step: int, row: Mapping[str, Any], tasks: int) -> None:
         speed, left = self.pace.update(step, tasks)
         parts = [
@@ -110,6 +118,10 @@ class _Live:
         self.pace = pace
         self.validation = ""
 
+    def step(self, step: int) -> None:
+        self.pace.step()
+        self.progress.update(self.bar, completed=step)
+
     def update(self, step: int, row: Mapping[str, Any], tasks: int) -> None:
         speed, _ = self.pace.update(step, tasks)
         if validation := _validation(row):
@@ -118,23 +130,25 @@ class _Live:
             line = f"{place}  loss {row['loss']:.4f}  {validation}  {speed}"
             self.console.log(line)
             self.progress.console.print(line, highlight=False)
-        self.progress.update(
-            self.bar, completed=step, description=f"loss {row['loss']:.4f}  {self.validation}  {speed}"
-        )
+        self.progress.update(self.bar, description=f"loss {row['loss']:.4f}  {self.validation}  {speed}")
 
 
 class _Pace:
-    """Tasks a second since the last look, and time left by the mean pace of this process."""
+    """Tasks a second of training since the last look, and time left by the mean pace of this process, validations
+    included."""
 
     def __init__(self, steps: int, done: int, things: str) -> None:
         self.steps = steps
         self.done = done
         self.things = things
-        self.started = self.looked = time.monotonic()
+        self.started = self.looked = self.stepped = time.monotonic()
+
+    def step(self) -> None:
+        self.stepped = time.monotonic()
 
     def update(self, step: int, tasks: int) -> tuple[str, str]:
         now = time.monotonic()
-        speed = tasks / max(now - self.looked, 1e-9)
+        speed = tasks / max(self.stepped - self.looked, 1e-9)
         left = (self.steps - step) * (now - self.started) / max(step - self.done, 1)
         self.looked = now
         minutes, seconds = divmod(int(left), 60)

@@ -76,9 +76,14 @@ class RunFolder:
         return self.sealed("overrides.yaml").get("choices", {})
 
     def manifest(self) -> dict[str, Any]:
-        """Raises UserError where it was altered: its checksum covers the rest of it."""
+        """Raises UserError where it is of another format, or altered: its checksum covers the rest of it."""
         path = self.path / "manifest.json"
         manifest = _json(path)
+        if (written := manifest.get("format")) != FORMAT:
+            raise UserError(
+                f"{self.path}: written as run format {written}, this metacli reads format {FORMAT}",
+                "use the metacli version in its manifest.json",
+            )
         if manifest.pop("checksum", None) != _checksum(manifest):
             raise _damaged(path, "altered: its checksum does not match")
         return manifest
@@ -175,12 +180,6 @@ def open_run(path: str | os.PathLike[str], key: str = "") -> RunFolder:
     if not manifest.is_file() or not (run.path / "config.yaml").is_file():
         named = f"{key}={path}" if key else str(path)
         raise UserError(f"{named}: not a run", "give the folder that holds manifest.json and config.yaml")
-    written = _json(manifest).get("format")
-    if written != FORMAT:
-        raise UserError(
-            f"{path}: written as run format {written}, this metacli reads format {FORMAT}",
-            "use the metacli version in its manifest.json",
-        )
     for name in run.manifest()["files"]:
         run.sealed(name)  # now, rather than when hours of work are to be written down
     return run

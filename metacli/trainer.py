@@ -143,6 +143,7 @@ class Trainer:
                 losses.append(self._step(progress.step))
                 progress.step += 1
                 progress.seconds = before + time.monotonic() - started
+                display.step(progress.step)
                 validates = progress.step % plan.val_every == 0 or progress.step == plan.steps
                 reports = validates or progress.step % plan.log_every == 0
                 stop = self.ranks.highest(asked[0] if asked else 0)

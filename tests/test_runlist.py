@@ -90,6 +90,16 @@ def test_a_run_that_was_altered_is_damaged_and_the_others_are_still_listed(name,
     assert (found[run.path].title, found[run.path].steps, found[run.path].result) == ("", "", "")
 
 
+def test_a_run_of_another_format_says_which(run):
+    path = run.path / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
+    (found,) = runs_below(run.path)
+    assert (found.status, found.reason.partition(": ")[2]) == (
+        "damaged",
+        "written as run format 2, this metacli reads format 1",
+    )
+
+
 def test_runs_are_found_at_any_depth_the_newest_last_and_evaluations_are_part_of_theirs(tmp_path):
     newest = make(tmp_path / "b")
     oldest = make(tmp_path / "sweeps" / "x" / "1", ago=1000)

@@ -32,8 +32,8 @@ def guarded(work: Callable[[], int]) -> int:
     except BrokenPipeError:
         _give_up_output()  # its reader is gone: so is the reason to go on
         return 141
-    except KeyboardInterrupt:
-        print("metacli: stopped", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print("metacli: stopped", *getattr(stop, "__notes__", ()), sep="\n", file=sys.stderr)
         return 130
     except Exception as error:
         if os.environ.get("METACLI_TRACEBACK") == "1":
@@ -85,6 +85,6 @@ def _out_of_memory(error: Exception) -> UserError | None:
         what = next(iter(str(error).strip().splitlines()), "there is no more")
         return UserError(
             f"out of memory: {what}",
-            "lower trainer.chunk, dataset.size, backbone.width, or the ways, shots and queries of an episode",
+            "lower trainer.chunk, trainer.meta_batch, dataset.size, backbone.width, or what an episode holds",
         )
     return None

@@ -1,6 +1,7 @@
 """Whether the chosen components fit each other and the data: declarations in, one error or some notes out."""
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 
@@ -22,6 +23,7 @@ def check(
     trains = training and paradigm.trains
     _check_kind(config, data)
     _check_input(config, data)
+    _check_memory(config, data)
     for split in asked_splits(config) if training else (config.report.split,):
         shape = getattr(config.episode, split)
         if data.kind == "classify":
@@ -168,6 +170,17 @@ def _check_installed(config: Config) -> None:
                 raise UserError(
                     f"{group}={name}: the package {extra} is not installed", f'pip install "metacli[{extra}]"'
                 )
+
+
+def _check_memory(config: Config, data: Description) -> None:
+    """One byte a number is the least that a built data set takes."""
+    needed = math.prod(data.shape) * sum(sum(sizes.values()) for sizes in data.splits.values())
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise UserError(
+            f"dataset={config.dataset.name}: takes {needed / 1e9:.0f} GB, and this machine has {there / 1e9:.0f} GB",
+            "choose smaller images (dataset.size) or fewer of them",
+        )
 
 
 def _has_weights(config: Config) -> bool:

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from metacli.config.extensions import search_folders
-from metacli.config.registry import SEVERAL
+from metacli.config.registry import SEVERAL, groups
 from metacli.errors import UserError
 
 
@@ -102,6 +102,12 @@ def composing(overrides: Sequence[str]) -> Iterator[None]:
 
 def values_of(config: DictConfig) -> dict[str, Any]:
     """Resolved plain values, without Hydra's own node."""
+    for group in groups():
+        if group in config and not OmegaConf.is_dict(OmegaConf.select(config, group)):
+            raise UserError(
+                f"{group}: its option holds no keys and values",
+                f"mend the file, or choose another: {group}=OPTION",
+            )
     with composing(()):
         return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
 
@@ -112,17 +118,19 @@ def chosen(config: DictConfig) -> dict[str, str]:
 
     Raises UserError where another group was given several.
     """
-    groups = option_files()
+    options = option_files()
     choices = config.hydra.runtime.choices
     lists: dict[str, str] = {}
     for override in config.hydra.overrides.task:
-        group, _, options = override.lstrip("+~").partition("=")
-        if group in groups and group not in choices:  # Hydra merges the options of a list
+        group, _, text = override.lstrip("+~").partition("=")
+        if group in options and group not in choices:  # Hydra merges the options of a list
+            if group not in SEVERAL and override.startswith("~"):
+                raise UserError(f"{override}: no run is without", f"choose another: {group}=OPTION")
             if group not in SEVERAL:
                 raise UserError(f"{override}: one option, not several", f"see: metacli list {group}")
-            lists[group] = options
+            lists[group] = text
     chosen = {**choices, **lists}
-    return {key: option for key, option in chosen.items() if key.partition("@")[0] in groups and option}
+    return {key: option for key, option in chosen.items() if key.partition("@")[0] in options and option}
 
 
 def base_version() -> dict[str, Any]:

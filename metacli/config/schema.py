@@ -69,6 +69,7 @@ Folder = Annotated[str, AfterValidator(_absolute)]  # so that a saved run can be
 File = Annotated[str, AfterValidator(_absolute_file)]
 Store = Annotated[str, AfterValidator(_store)]
 Word = Annotated[str, Field(min_length=1)]
+Side = Annotated[int, Field(ge=1, le=4096), Number]  # of an image, in pixels
 Threads = Annotated[int, Field(ge=0, le=1024), Number]
 
 Widths = Annotated[list[Count], Field(min_length=1)]
@@ -109,7 +110,7 @@ class Named(Node):
 
 # dataset
 class Glyphs(Named):
-    size: Count
+    size: Side
     per_class: Count
     seed: Natural
 
@@ -118,7 +119,7 @@ class Omniglot(Named):
     root: Folder
     split: Literal["vinyals", "random"]
     rotations: Rotations
-    size: Count
+    size: Side
     download: bool
     split_sizes: list[Rate]
     split_seed: Natural
@@ -134,7 +135,7 @@ class Augment(Node):
 class ImageFolder(Named):
     root: Folder
     csv: File | None
-    size: Count
+    size: Side
     mode: Literal["rgb", "gray"]
     split: File  # seeded, folders, or a JSON file
     split_sizes: list[Rate]

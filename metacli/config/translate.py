@@ -24,6 +24,8 @@ _HELP = "see: metacli train --help"
 def translated(error: BaseException) -> UserError | None:
     """None where the error is no mistake of the user's."""
     causes = list(_chain(error))
+    if any(isinstance(cause, UnicodeDecodeError) for cause in causes) and (told := _not_unicode()):
+        return told
     for cause in causes:
         if isinstance(cause, MissingConfigException):
             return _missing_option(cause)
@@ -82,6 +84,16 @@ def _of_hydra(first: str) -> UserError | None:
             f"{brief(match.group(1))}: a config group was given a number or null",
             "it takes the name of an option: metacli list",
         )
+    return None
+
+
+def _not_unicode() -> UserError | None:
+    """The option's file that cannot be read."""
+    for path in (path for options in option_files().values() for path in options.values()):
+        try:
+            path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            return UserError(f"{path}: {brief(error)}", "mend the file")
     return None
 
 

@@ -113,7 +113,9 @@ def check_shape(split: str, ways: int, shots: int, queries: int, sizes: Mapping[
     if ways > len(sizes):
         raise UserError(
             f"episode.{split}.ways={ways}: the {split} split has {len(sizes)} classes",
-            f"ask for at most {len(sizes)} ways, or change the class split",
+            f"ask for at most {len(sizes)} ways, or change the class split"
+            if sizes
+            else "change the class split",
         )
     poorest = min(sizes, key=lambda name: sizes[name])
     if sizes[poorest] < shots + queries:

@@ -14,7 +14,12 @@ import pytest
 
 HERE = Path(__file__).parent
 PATIENCE = 120  # seconds until a process is taken to hang
-LIGHT = ["metacli.commands.train", "metacli.commands.eval", "metacli.config.translate"]
+LIGHT = [
+    "metacli.commands.train",
+    "metacli.commands.sweep",
+    "metacli.commands.eval",
+    "metacli.config.translate",
+]
 HEAVY = [
     *LIGHT,
     "metacli.api",

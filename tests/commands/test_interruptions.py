@@ -98,7 +98,7 @@ def test_a_signal_saves_the_step_under_way_and_the_run_goes_on_to_the_same_bits(
     assert_same(run, finished)
 
 
-def test_a_second_signal_stops_at_once(begin, runs):
+def test_a_second_signal_stops_at_once(begin, tmp_path):
     run, process = begin("trainer.meta_batch=20000", "trainer.val_every=1", lines=0)
     time.sleep(1)  # in the middle of a step of many seconds
     process.signal(signal.SIGINT)
@@ -108,7 +108,8 @@ def test_a_second_signal_stops_at_once(begin, runs):
     done = process.wait()
     assert time.monotonic() - started < 5
     assert done.code == 130
-    assert done.err.splitlines()[-1] == "metacli: stopped"
+    way_on = f"go on with: metacli resume {run.relative_to(tmp_path)}"
+    assert done.err.splitlines()[-2:] == ["metacli: stopped", way_on]
     assert not [path for path in run.rglob(".*") if path.name != ".lock"]
 
 

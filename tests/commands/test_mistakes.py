@@ -68,6 +68,15 @@ CASES = {
         "paradigm.name=protonet: a name goes with its values\nchoose the option: paradigm=protonet",
     ),
     "two options for a group": (["trainer=[short,long]"], "trainer=[short,long]: one option, not several\n"),
+    "a group taken away": (["~paradigm"], "~paradigm: no run is without\nchoose another: paradigm=OPTION"),
+    "images that no screen shows": (
+        ["dataset.size=100000"],
+        "dataset.size=100000: input should be less than or equal to 4096\n",
+    ),
+    "images that no machine holds": (
+        ["dataset.size=4096", "dataset.per_class=100000"],
+        "dataset=glyphs: takes 1228092 GB, and this machine has ",
+    ),
     "no run root": (["run.root="], "run.root=: string should have at least 1 character\n"),
     "folders as Hydra names them": (
         ["hydra.run.dir=x"],
@@ -171,6 +180,13 @@ def test_broken_yaml_of_the_users_own_is_named_with_its_line(checks, tmp_path):
     for command in (["train", "paradigm=broken"], ["list"]):
         told = checks(*command, METACLI_CONFIG_PATH=str(tmp_path / "mine")).message()
         assert re.match(rf"metacli: {broken}, line 3: .*expected ',' or ']'", told)
+    broken.write_bytes(b"name: \xff\n")
+    for command in (["train", "paradigm=broken"], ["list"]):
+        told = checks(*command, METACLI_CONFIG_PATH=str(tmp_path / "mine")).message()
+        assert told.startswith(f"metacli: {broken}: 'utf-8' codec can't decode")
+    broken.write_text("- maml\n")
+    told = checks("train", "paradigm=broken", METACLI_CONFIG_PATH=str(tmp_path / "mine")).message()
+    assert told.startswith("metacli: paradigm: its option holds no keys and values\nmend the file")
 
 
 @pytest.mark.parametrize(
@@ -290,6 +306,7 @@ def test_unreadable_images_are_skipped_and_counted_where_that_is_asked_for(runs,
 def test_more_memory_than_there_is_ends_in_plain_lines(runs, settings):
     told = runs("train", *settings, "backbone.width=1000000000000").message()
     assert told.startswith("metacli: out of memory: ")
+    assert "backbone.width" in told.splitlines()[1]
 
 
 def test_a_split_that_is_empty_is_no_hindrance_where_it_is_not_read(runs, photographs, finished, tmp_path):
@@ -297,7 +314,7 @@ def test_a_split_that_is_empty_is_no_hindrance_where_it_is_not_read(runs, photog
     copy = shutil.copytree(finished, tmp_path / "saved")
     runs("eval", str(copy), "dataset.root=photos", "dataset.split=folders").succeeded()
     told = runs("rerun", str(copy), "dataset.root=photos", "dataset.split=folders").message()
-    assert told.startswith("metacli: episode.train.ways=5: the train split has 0 classes\n")
+    assert told == "metacli: episode.train.ways=5: the train split has 0 classes\nchange the class split\n"
 
 
 def test_cuda_asked_for_without_one_is_refused(runs, settings, tmp_path):

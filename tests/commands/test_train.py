@@ -215,7 +215,13 @@ def test_paths_are_relative_to_where_the_command_is_given(runs, settings, photos
 def test_on_a_terminal_progress_is_a_line_that_is_redrawn(forks, settings, tmp_path):
     ours, theirs = pty.openpty()
     process = forks.start(
-        "train", *settings, "trainer.steps=20", folder=tmp_path, terminal=os.ttyname(theirs)
+        "train",
+        *settings,
+        "trainer.steps=20",
+        "trainer.log_every=1000",
+        folder=tmp_path,
+        terminal=os.ttyname(theirs),
+        environment={"TERM": "xterm"},
     )
     shown = b""
     os.set_blocking(ours, False)
@@ -231,5 +237,6 @@ def test_on_a_terminal_progress_is_a_line_that_is_redrawn(forks, settings, tmp_p
     assert "\x1b[2K" in text or "\r" in text
     assert re.search(r"step 10/20 .*val \d+\.\d+ ± \d+\.\d+ %.*tasks/s", text)
     assert "step 7/20" not in text
+    assert re.search(r"(?<!\d)[1-9]/20", text)  # the bar moves where nothing is measured yet
     (run,) = made(tmp_path)
     assert "\x1b" not in (run / "log.txt").read_text()
