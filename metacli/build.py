@@ -8,11 +8,13 @@ import torch
 from torch.optim import Optimizer
 
 from metacli.config import schema
+from metacli.config.compatibility import moves
 from metacli.config.construct import construct
 from metacli.config.registry import component, load
 from metacli.config.schema import Config, Named, Shape
 from metacli.data.sampler import EpisodeShape
 from metacli.episode import TaskSpec
+from metacli.features import Stacked
 from metacli.learner import Learner
 from metacli.optim.domain import InDomain, memory_note
 from metacli.optim.experts import Variant
@@ -57,12 +59,26 @@ def build_classifier(config: Config, spec: TaskSpec, device: torch.device) -> An
         return _on_backbone("pretrain", config.pretrain, config, whole).to(device)
 
 
+def build_features(config: Config, shape: tuple[int, ...]) -> Any:
+    """What stands before the backbone, not fitted yet; None where the backbone sees the items themselves."""
+    form = component("backbone", config.backbone.name).form
+    output = config.features.output(shape, form)
+    return construct("features", config.features, shape=shape, form=form, output=output)
+
+
 def _on_backbone(group: str, node: Named, config: Config, spec: TaskSpec) -> Any:
-    backbone = construct("backbone", config.backbone, shape=spec.shape)
+    """Features stay as they are but where the outer loop is to train them."""
+    fitted = build_features(config, spec.shape)
+    shape = config.features.output(spec.shape, component("backbone", config.backbone.name).form)
+    backbone = construct("backbone", config.backbone, shape=shape)
+    whole = backbone if fitted is None else Stacked(fitted, backbone)
     known = {"features": backbone.features, "train_classes": spec.train_classes}
     if component(group, node.name).takes_head:
         known["head"] = construct("head", config.head, **known)
-    return construct(group, node, spec=spec, backbone=backbone, **known)
+    built = construct(group, node, spec=spec, backbone=whole, **known)
+    if fitted is not None:
+        fitted.requires_grad_("features" in moves(config, "outer"))
+    return built
 
 
 def optimizer_for(node: schema.Optimizer, learner: Learner, steps: int) -> Optimizer:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from metacli import build, provenance
-from metacli.config.compatibility import asked_splits
+from metacli.config.compatibility import asked_splits, is_fitted
 from metacli.config.construct import construct_several
 from metacli.config.origins import origins
 from metacli.config.registry import component
@@ -72,6 +72,10 @@ class Experiment:
     @property
     def trains(self) -> bool:
         return component("paradigm", self.config.paradigm.name).trains
+
+    @property
+    def fits(self) -> bool:
+        return is_fitted(self.config)
 
     @property
     def pretrains(self) -> bool:

@@ -25,6 +25,8 @@ METRICS = {
     "mae": Metric("absolute error", "units", False),
     "rmse": Metric("root mean square", "units", False),
     "r2": Metric("R²", "", True),
+    "explained_variance": Metric("explained variance", "fraction", True),
+    "reconstruction": Metric("reconstruction error", "squared units", False),
 }
 
 

@@ -7,7 +7,13 @@ from typing import Any
 import yaml
 
 from metacli import provenance, stages
-from metacli.config.compatibility import batch_norm_mode, derivative_order, inner_loss, inner_steps
+from metacli.config.compatibility import (
+    batch_norm_mode,
+    derivative_order,
+    features_kept,
+    inner_loss,
+    inner_steps,
+)
 from metacli.console import Console
 from metacli.errors import UserError
 from metacli.evaluator import Evaluation
@@ -48,7 +54,8 @@ def report(
     }
     summary = summarise(
         evaluation.results,
-        _protocol(experiment, evaluation.episode_hash) | {"stages": before},
+        _protocol(experiment, evaluation.episode_hash)
+        | {"features": features_kept(config), "stages": before},
         facts,
         evaluation.result_hash,
     )

@@ -6,19 +6,26 @@ from torch import nn
 
 from metacli.errors import UserError
 
-MOVES = ("backbone", "last_block", "norm", "bias", "head")
+MOVES = ("features", "backbone", "last_block", "norm", "bias", "head")
+
+_FEATURES = "backbone.fitted."
 
 
 def moving(network: nn.Module, moves: Sequence[str], key: str = "moves") -> tuple[str, ...]:
     """Names of the parameters of `network` (children `backbone` and `head`) that `moves` covers, in order.
 
+    Where there are features, they and the backbone on them are children of `backbone`: features move by their own name
+    alone.
+
     Raises UserError, naming the config `key`, where that is none.
     """
     names = [name for name, _ in network.named_parameters()]
     norms = {name for name, module in network.named_modules() if type(module).__name__.endswith("Norm")}
-    blocks = [name for name, _ in network.named_modules() if name.startswith("backbone.blocks.")]
-    last = ".".join(blocks[-1].split(".")[:3]) if blocks else "backbone"
-    covered = tuple(name for name in names if any(_covers(move, name, last, norms) for move in moves))
+    own = "backbone.backbone" if any(name.startswith(_FEATURES) for name in names) else "backbone"
+    blocks = [name for name, _ in network.named_modules() if name.startswith(f"{own}.blocks.")]
+    last = blocks[-1].removeprefix(f"{own}.blocks.").partition(".")[0] if blocks else ""
+    last_block = f"{own}.blocks.{last}" if blocks else own
+    covered = tuple(name for name in names if any(_covers(move, name, last_block, norms) for move in moves))
     if not covered:
         raise UserError(
             f"{key}=[{','.join(moves)}]: this network has no such parameters", "add head or backbone"
@@ -27,7 +34,11 @@ def moving(network: nn.Module, moves: Sequence[str], key: str = "moves") -> tupl
 
 
 def _covers(move: str, name: str, last_block: str, norms: Iterable[str]) -> bool:
+    if name.startswith(_FEATURES):
+        return move == "features"
     match move:
+        case "features":
+            return False
         case "backbone" | "head":
             return name.startswith(f"{move}.")
         case "last_block":

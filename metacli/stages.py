@@ -1,10 +1,13 @@
-"""What comes before meta-training, done once and kept: pretraining of the backbone, and what is known of its features.
+"""What comes before meta-training, done once and kept: features are fitted, the backbone is pretrained, and what is
+known of its features is measured. All of it sees the meta-train classes alone.
 
 A stage has checkpoints of its own, from which it goes on bit for bit, and the manifest says what came of it.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,19 +15,21 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from metacli import build
+from metacli.checkpoint import load_weights, save_weights
 from metacli.config.schema import Supervised
 from metacli.console import Console, Counting
 from metacli.data.batches import Batches
 from metacli.experiment import Experiment
+from metacli.features import Stacked
 from metacli.heads.base import BaseStatistics
 from metacli.learner import Learner
-from metacli.metrics import METRICS, shown
 from metacli.pretrain.supervised import Classifier
+from metacli.report import wording
 from metacli.rundir import RunFolder
 from metacli.trainer import Plan, Trainer, saved_progress
 from metacli.weights import backbone_of, load_into
 
-STAGES = ("pretrain",)
+STAGES = ("features", "pretrain")
 
 Row = Mapping[str, Any]
 
@@ -40,9 +45,30 @@ class Stages:
 
     def finish(self) -> None:
         """Do, or go on with, each. Afterwards the learner has what came of it."""
+        if self.experiment.fits:
+            self._fit_features()
         if self.experiment.pretrains:
             self._pretrain()
         _measure(self.experiment)
+
+    def _fit_features(self) -> None:
+        """What was fitted is kept by itself: to fit in training (an autoencoder) leaves checkpoints of its own."""
+        config, backbone = self.experiment.config, backbone_of(self.experiment.learner)
+        assert isinstance(backbone, Stacked)
+        kept = self.run.of("fitted").best
+        if not kept.exists():
+            started = time.monotonic()
+            fitted = build.build_features(config, self.experiment.learner.spec.shape).to(
+                self.experiment.device
+            )
+            fitted.load_state_dict(backbone.fitted.state_dict())
+            source = self.experiment.data.sources["train"]
+            facts = fitted.fit(source, config.seed, partial(self._train, "features"))
+            facts = {"seconds": round(time.monotonic() - started, 1), "classes": len(source.classes)} | facts
+            self._note("features", facts)
+            self.console.say(f"features {config.features.name}: {wording.stage(facts)}")
+            save_weights(kept, fitted.state_dict())
+        backbone.fitted.load_state_dict(load_weights(kept))
 
     def _pretrain(self) -> None:
         config, learner = self.experiment.config, self.experiment.learner
@@ -70,7 +96,9 @@ class Stages:
             validate=lambda: self.experiment.evaluate("val", quiet, classifier).results.values()["accuracy"],
             also=lambda: _told_apart(classifier, batches.held_out()),
         )
-        self._note("pretrain", facts | {"classes": learner.spec.train_classes})
+        facts["classes"] = learner.spec.train_classes
+        self._note("pretrain", facts)
+        self.console.say(f"pretrain: {wording.stage(facts)}")
         backbone_of(learner).load_state_dict(backbone_of(classifier).state_dict())
 
     def _train(
@@ -118,11 +146,6 @@ class Stages:
             trainer.resume()
             self.console.say(f"{stage}: resumed after step {trainer.progress.step}")
         progress = trainer.fit()
-        best = shown(metric, progress.best, None)
-        self.console.say(
-            f"{stage}: {epochs} epochs of {len(batches.rows)} images in {progress.seconds:.0f} s; "
-            f"best {METRICS[metric].words} {best} after epoch {progress.best_step // an_epoch}"
-        )
         load_into(learner, run.best)
         return {
             "images": len(batches.rows),

@@ -27,12 +27,13 @@ from metacli.data.table import Description, Table
 from metacli.errors import UserError
 from metacli.files import digest
 from metacli.metrics import METRICS
-from metacli.weights import load_into
+from metacli.weights import backbone_of, load_into
 
 PARADIGMS = sorted(option_files()["paradigm"])
 BACKBONES = sorted(option_files()["backbone"])
 OPTIMIZERS = sorted(option_files()["optimizer"])
 HEADS = sorted(set(option_files()["head"]) - {"none"})
+FEATURES = sorted(set(option_files()["features"]) - {"none"})
 CLAIMS = [(name, kind) for name in PARADIGMS for kind in component("paradigm", name).kinds]
 TRAINED = [(name, kind) for name, kind in CLAIMS if component("paradigm", name).trains]
 
@@ -41,6 +42,12 @@ DATA: dict[str, list[str]] = {"classify": [], "regress": ["dataset=sinusoid"]}
 # The experiment of the fixture `table`, as small as it makes sense; keys that a backbone does not have are left out.
 SMALL = {
     "backbone.width": 4,
+    "features.components": 16,
+    "features.images": 100,
+    "features.widths": [3, 4],
+    "features.epochs": 2,
+    "features.batch": 44,
+    "features.lr": 0.01,
     "backbone.depth": 2,
     "backbone.widths": [8, 4],
     "paradigm.inner.lr": 0.1,
@@ -161,6 +168,33 @@ def test_every_setting_does_something_or_is_refused_or_is_said_to_do_nothing(par
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_every_setting_of_a_backbone_does_something(backbone, ignored):
     assert ignored(values("paradigm=anil", f"backbone={backbone}"), ["backbone"]) == []
+
+
+@pytest.mark.parametrize("backbone", ["mlp128", "cnn64", "rnn64"])
+@pytest.mark.parametrize("features", FEATURES)
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_every_paradigm_works_on_all_features(paradigm, features, backbone, table):
+    plain = values(f"paradigm={paradigm}", f"features={features}", f"backbone={backbone}")
+    if refused(plain, table):
+        return
+    built = experiment.assemble(validate(plain))
+    learner, source = built.learner, built.data.sources["train"]
+    sampler = source.sampler(build.episode_shape(built.config.episode.train))
+    episode = source.episode(sampler, seed=0, step=0, tasks=2)
+    assert learner.adapt(episode.support)(episode.query.inputs).shape == (2, 9, 3)
+    if component("paradigm", paradigm).trains:
+        learner.meta_loss(episode).sum().backward()
+    fitted = list(backbone_of(learner).fitted.parameters())
+    assert fitted
+    assert all(parameter.grad is None for parameter in fitted)  # frozen, until moves say otherwise
+
+
+@pytest.mark.parametrize(("features", "backbone"), [("pca", "mlp128"), ("autoencoder", "cnn64")])
+def test_every_setting_of_features_does_something(features, backbone, ignored):
+    plain = values("paradigm=fomaml", f"features={features}", f"backbone={backbone}")
+    assert ignored(plain, ["features", "paradigm"]) == []
+    plain["features"]["fit"] = False
+    assert ignored(plain, ["features"]) == []
 
 
 @pytest.mark.parametrize("paradigm", ["nearest_centroid", "protonet"])

@@ -68,6 +68,7 @@ BESIDE = {
     "layers": {"kernels"},
     "backbones": {"layers"},
     "heads": {"layers"},
+    "features": {"layers", "data"},
     "distributed": {"parts"},
     "evaluator": {"report"},  # it fills what a report is made of
     "experiment": {"build"},

@@ -5,6 +5,7 @@ from metacli.backbones.conv4 import Conv4
 from metacli.backbones.mlp import MLP
 from metacli.backbones.pixels import Pixels
 from metacli.errors import UserError
+from metacli.features import Stacked
 from metacli.layers import Linear
 from metacli.select import MOVES, moving
 
@@ -75,3 +76,41 @@ def test_a_backbone_without_parameters_has_none_to_move():
 def test_an_unknown_move_is_an_error():
     with pytest.raises(ValueError, match="'heads' is not one of"):
         moving(conv(), ["heads"])
+
+
+def stacked(backbone):
+    features = nn.Sequential()
+    features.add_module("layer", Linear(4, 4))
+    features.add_module("norm", nn.GroupNorm(1, 4))
+    whole = Stacked(features, backbone)
+    return network(whole)
+
+
+def test_features_move_by_their_own_name_alone():
+    whole = stacked(MLP(shape=(4,), widths=[3, 3], norm="batch"))
+    names = {name for name, _ in whole.named_parameters()}
+    features = {name for name in names if name.startswith("backbone.fitted.")}
+    assert len(features) == 4
+    assert set(moving(whole, ["features"])) == features
+    assert set(moving(whole, ["backbone", "last_block", "norm", "bias", "head"])) == names - features
+    assert set(moving(whole, ["features", "backbone", "head"])) == names
+    assert set(moving(whole, ["last_block"])) == {
+        f"backbone.backbone.blocks.1.{name}" for name in ("linear.weight", "norm.weight", "norm.bias")
+    }
+    assert set(moving(whole, ["norm"])) == {
+        f"backbone.backbone.blocks.{i}.norm.{name}" for i in (0, 1) for name in ("weight", "bias")
+    }
+
+
+def test_a_backbone_without_blocks_is_its_own_last_block_on_features_too():
+    layer = Linear(4, 2)
+    layer.features = 2
+    assert set(moving(stacked(layer), ["last_block"])) == {
+        "backbone.backbone.weight",
+        "backbone.backbone.bias",
+    }
+
+
+def test_without_features_there_are_none_to_move():
+    with pytest.raises(UserError, match=r"moves=\[features\]"):
+        moving(conv(), ["features"])

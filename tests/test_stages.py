@@ -18,10 +18,13 @@ from metacli.config.validate import validate
 from metacli.data.batches import Batches
 from metacli.data.images import ImageSource
 from metacli.data.table import Table
-from metacli.errors import Interrupted
+from metacli.episode import Episode
+from metacli.errors import Interrupted, UserError
+from metacli.features import pca
 from metacli.heads.base import BaseStatistics
 from metacli.paradigms.nearest_centroid import NearestCentroid
 from metacli.rundir import RunFolder
+from metacli.stages import Stages
 from metacli.trainer import Trainer
 from metacli.weights import backbone_of
 
@@ -241,3 +244,156 @@ def assert_same(run: RunFolder, other: RunFolder) -> None:
     assert run.best.read_bytes() == other.best.read_bytes()
     assert run.of("pretrain").best.read_bytes() == other.of("pretrain").best.read_bytes()
     assert run.manifest()["result_hash"] == other.manifest()["result_hash"]
+
+
+PCA = ("paradigm=fomaml", *SMALL, "features=pca", "features.components=16", "backbone.norm=none")
+ENCODER = ("features=autoencoder", "features.widths=[3,4]", "features.epochs=3", "features.batch=50")
+AUTOENCODER = ("paradigm=fomaml", *SMALL, *ENCODER, "backbone.norm=none")
+FROZEN: tuple[str, ...] = ()
+INIT = ("paradigm.moves.outer=[features,backbone,head]",)
+ADAPT = (*INIT, "paradigm.moves.inner=[features,backbone,head]")
+
+
+def features(weights: dict[str, Any]) -> dict[str, Any]:
+    return {name.rpartition("fitted.")[2]: tensor for name, tensor in weights.items() if "fitted." in name}
+
+
+@pytest.mark.parametrize("which", [PCA, AUTOENCODER], ids=["pca", "autoencoder"])
+@pytest.mark.parametrize("mode", [FROZEN, INIT, ADAPT], ids=["frozen", "init", "adapt"])
+def test_features_are_frozen_or_where_the_loops_begin(mode, which, train, table):
+    run = train(*which, *mode)
+    fitted = load_weights(run.of("fitted").best)
+    trained = features(load_state(run.last)["learner"])
+    assert trained.keys() == fitted.keys()
+    assert same(trained, fitted) == (mode == FROZEN)
+    learner = build.build_learner(config_of(*which, *mode), table, torch.device("cpu"))
+    adapted = [name for name in learner.inner.adapted if "fitted." in name]
+    assert bool(adapted) == (mode == ADAPT)
+    whole = [name for name, parameter in learner.named_parameters() if parameter.requires_grad]
+    assert bool(features(dict.fromkeys(whole))) == (mode != FROZEN)
+
+
+def test_what_is_fitted_is_kept_and_said(train, table):
+    run = train(*PCA)
+    layer = features(load_weights(run.best))["linear.weight"]
+    assert same(features(load_weights(run.best)), load_weights(run.of("fitted").best))
+    facts = run.stages()["features"]
+    assert (facts["images"], facts["classes"]) == (180, 9)
+    assert 0 < facts["measured"]["explained_variance"] < 1
+    assert not torch.equal(
+        layer, features(load_weights(train(*PCA, "features.fit=false").best))["linear.weight"]
+    )
+
+
+def test_an_autoencoder_learns_and_its_best_epoch_is_kept(train):
+    run = train(*AUTOENCODER, "features.epochs=6", "features.lr=0.01")
+    stage = [row for row in rows(run) if "stage" in row]
+    assert [(row["stage"], row["epoch"]) for row in stage] == [("features", epoch) for epoch in range(1, 7)]
+    assert stage[-1]["loss"] < stage[0]["loss"]
+    facts = run.stages()["features"]
+    assert facts["measured"] == {"reconstruction": min(row["val_reconstruction"] for row in stage)}
+    assert (facts["images"], facts["epochs"]) == (162, 6)
+    encoder = {
+        name.removeprefix("encoder."): tensor
+        for name, tensor in load_weights(run.of("features").best).items()
+        if name.startswith("encoder.")
+    }
+    assert same(load_weights(run.of("fitted").best), encoder)
+
+
+def test_features_without_a_fit_are_drawn_by_the_seed_and_leave_no_stage(train):
+    run, again = (train(*PCA, "features.fit=false", name=name) for name in ("run", "again"))
+    other = train(*PCA, "features.fit=false", "seed=1")
+    assert same(features(load_weights(run.best)), features(load_weights(again.best)))
+    assert not same(features(load_weights(run.best)), features(load_weights(other.best)))
+    assert run.stages() == {}
+    assert not run.of("fitted").best.exists()
+
+
+@pytest.mark.parametrize("mode", [FROZEN, INIT], ids=["frozen", "init"])
+def test_pretraining_on_features_moves_them_only_where_the_outer_loop_may(mode, train):
+    run = train(*PCA, *PRETRAINED, *mode)
+    fitted, pretrained = load_weights(run.of("fitted").best), load_weights(run.of("pretrain").best)
+    assert same(features(pretrained), fitted) == (mode == FROZEN)
+    assert [row["stage"] for row in rows(run)[:4]] == ["pretrain"] * 4
+
+
+@pytest.mark.parametrize("stage", ["features", "pretrain", ""])
+def test_a_run_that_dies_in_any_stage_goes_on_to_the_same_bits(stage, train, monkeypatch):
+    settings = (*AUTOENCODER, *PRETRAINED)
+    whole = train(*settings, name="whole")
+    step = Trainer._step
+
+    def dying(trainer, at):
+        if at == 3 and trainer.run.stage == stage:
+            raise KeyboardInterrupt
+        return step(trainer, at)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_step", dying)
+        with pytest.raises(KeyboardInterrupt):
+            train(*settings, name="parts")
+    (run,) = (RunFolder(path) for path in (whole.path.parents[1] / "parts").iterdir())
+    api.resume(run, config_of(*settings))
+    assert_same(run, whole)
+    assert run.of("fitted").best.read_bytes() == whole.of("fitted").best.read_bytes()
+    assert run.stages().keys() == {"features", "pretrain"}
+
+
+def test_a_run_that_dies_between_its_stages_does_not_fit_again(train, monkeypatch):
+    settings = (*PCA, *PRETRAINED)
+    whole = train(*settings, name="whole")
+    with monkeypatch.context() as patched:
+        patched.setattr(Stages, "_pretrain", None)
+        with pytest.raises(TypeError):
+            train(*settings, name="parts")
+    (run,) = (RunFolder(path) for path in (whole.path.parents[1] / "parts").iterdir())
+    with monkeypatch.context() as patched:
+        patched.setattr(pca.PCA, "fit", None)
+        api.resume(run, config_of(*settings))
+    assert_same(run, whole)
+
+
+def test_an_earlier_run_brings_its_features_fitted(train, monkeypatch):
+    origin = train(*PCA, *INIT, name="origin")
+    with monkeypatch.context() as patched:
+        patched.setattr(pca.PCA, "fit", None)
+        run = train(*PCA, f"run.init_from={origin.path}", name="run")
+    assert same(features(load_weights(run.best)), features(load_weights(origin.best)))
+    with pytest.raises(UserError, match="its backbone is another one"):
+        train("paradigm=fomaml", *SMALL, f"run.init_from={origin.path}")
+
+
+def test_an_evaluation_has_the_features_of_the_run(train, monkeypatch):
+    run = train(*PCA, *ADAPT)
+    monkeypatch.setattr(pca.PCA, "fit", None)
+    evaluation = api.evaluate_run(run, config_of(*PCA, *ADAPT))
+    assert evaluation.manifest()["result_hash"] == run.manifest()["result_hash"]
+
+
+def test_second_order_goes_through_features_as_finite_differences_say(table):
+    """The derivative of the query loss after adapting all, by a weight of the features."""
+    where = ("features=pca", "features.components=9", "features.rate=0.5", "paradigm=maml", *SMALL, *ADAPT)
+    config = config_of(*where, "backbone.norm=none", "paradigm.inner.lr=0.2", "paradigm.inner.steps=2")
+    learner = build.build_learner(config, table, torch.device("cpu")).double()
+    source = ImageSource(table=table, split="train", device=torch.device("cpu"))
+    sampler = source.sampler(build.episode_shape(config.episode.train))
+    episode = doubled(source.episode(sampler, seed=0, step=0, tasks=2))
+    weight = backbone_of(learner).fitted.linear.weight
+    (gradient,) = torch.autograd.grad(learner.meta_loss(episode).sum(), [weight])
+    for place in ((0, 5), (4, 30), (8, 63)):
+        losses = []
+        for change in (1e-5, -1e-5):
+            with torch.no_grad():
+                weight[place] += change
+            losses.append(learner.meta_loss(episode).sum().item())
+            with torch.no_grad():
+                weight[place] -= change
+        assert gradient[place].item() == pytest.approx((losses[0] - losses[1]) / 2e-5, rel=1e-4, abs=1e-8)
+
+
+def doubled(episode: Episode) -> Episode:
+    support, query = (
+        replace(part, inputs={"x": part.inputs["x"].double()}) for part in (episode.support, episode.query)
+    )
+    return replace(episode, support=support, query=query)

@@ -21,10 +21,10 @@ def run(arguments: list[str]) -> int:
 
 def evaluation(saved: RunFolder, overrides: Sequence[str]) -> Job:
     """An evaluation of `saved` with `overrides`, to be. Raises UserError where its weights do not go with them."""
-    trained = saved.config()
+    trained = validate(saved.config()).plain()  # with the keys that came after it was saved
     asked = changed(saved, trained, overrides)
     values = _with_training_of(trained, asked.values)
-    for group in ("paradigm", "backbone"):
+    for group in ("paradigm", "features", "backbone"):
         name = values[group]["name"]
         if name != trained[group]["name"]:
             asked_for = any(text.startswith((f"{group}=", f"{group}.")) for text in overrides)
@@ -43,7 +43,7 @@ def evaluation(saved: RunFolder, overrides: Sequence[str]) -> Job:
 
 def _with_training_of(trained: Values, values: Values) -> Values:
     """`values` with all that only training reads as it was: an evaluation's config tells how its weights came."""
-    kept = {key: trained[key] for key in ("seed", "pretrain", "optimizer", "run") if key in trained}
+    kept = {key: trained[key] for key in ("seed", "pretrain", "optimizer", "run")}
     trainer = trained["trainer"] | {"chunk": values["trainer"]["chunk"]}
     episode = values["episode"] | {"train": trained["episode"]["train"]}
     return values | kept | {"trainer": trainer, "episode": episode}

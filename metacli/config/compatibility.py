@@ -4,9 +4,10 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
+from typing import Any
 
 from metacli.config.registry import SEVERAL, component, components
-from metacli.config.schema import Config
+from metacli.config.schema import Config, Fitted
 from metacli.data.table import SPLITS, Description, check_shape
 from metacli.errors import UserError
 from metacli.launched import company, launched
@@ -22,6 +23,7 @@ def check(
     paradigm = component("paradigm", config.paradigm.name)
     trains = training and paradigm.trains
     _check_kind(config, data)
+    _check_features(config, data)
     _check_input(config, data)
     _check_memory(config, data)
     for split in asked_splits(config) if training else (config.report.split,):
@@ -41,12 +43,14 @@ def check(
         )
     if trains and paradigm.fixed_ways and data.kind == "classify":
         check_fixed_ways(config, config.episode.train.ways)
-    second = getattr(config.paradigm, "order", "none") == "second"
-    if second and not component("backbone", config.backbone.name).second_order:
-        raise UserError(
-            f"paradigm.order=second: backbone {config.backbone.name} cannot be differentiated twice",
-            "use paradigm.order=first, or another backbone",
-        )
+    if getattr(config.paradigm, "order", "none") == "second":
+        for group in ("features", "backbone"):
+            name = getattr(config, group).name
+            if not component(group, name).second_order:
+                raise UserError(
+                    f"paradigm.order=second: {group} {name} cannot be differentiated twice",
+                    f"use paradigm.order=first, or another {group}",
+                )
     _check_processes(config, trains)
     if training:
         _check_installed(config)
@@ -61,6 +65,15 @@ def asked_splits(config: Config) -> list[str]:
     return [s for s in SPLITS if trains or (pretrains and s == "val") or s == config.report.split]
 
 
+def is_fitted(config: Config) -> bool:
+    """Whether the run fits its features itself."""
+    return isinstance(config.features, Fitted) and config.features.fit and not config.run.init_from
+
+
+# Settings of features that nothing but their fitting reads.
+_OF_FITTING = ("images", "whiten", "loss", "noise", "epochs", "batch", "held_out", "lr")
+
+
 def check_fixed_ways(config: Config, ways: int, splits: Sequence[str] = ("val", "test")) -> None:
     """`ways`: what the head was built for."""
     for split in splits:
@@ -70,6 +83,20 @@ def check_fixed_ways(config: Config, ways: int, splits: Sequence[str] = ("val", 
                 f"episode.{split}.ways={asked}: the head of {config.paradigm.name} is built for {ways} ways",
                 f"use {ways} ways everywhere, or a paradigm without a fixed head (metacli list paradigm)",
             )
+
+
+def moves(config: Config, loop: str) -> Sequence[str]:
+    """What of the network a loop moves, where the paradigm leaves the choice."""
+    return getattr(getattr(config.paradigm, "moves", None), loop, ())
+
+
+def features_kept(config: Config) -> dict[str, Any] | None:
+    """What the report says: which features, whether they were fitted, and the loops that move them; None without."""
+    name = config.features.name
+    if not component("features", name).weights:
+        return None
+    loops = [loop for loop in ("outer", "inner") if "features" in moves(config, loop)]
+    return {"name": name, "fitted": getattr(config.features, "fit", False), "moved_by": loops}
 
 
 def batch_norm_mode(config: Config) -> str:
@@ -112,18 +139,47 @@ def _check_kind(config: Config, data: Description) -> None:
         )
 
 
+def _check_features(config: Config, data: Description) -> None:
+    """What can be told without building any."""
+    name, declared = config.features.name, component("features", config.features.name)
+    given = "image" if len(data.shape) == 3 else "vector"
+    if given not in declared.inputs:
+        raise UserError(
+            f"features={name}: takes no {given}, which is what dataset {config.dataset.name} holds",
+            "features=none",
+        )
+    features = config.features
+    if isinstance(features, Fitted) and is_fitted(config):
+        there = sum(data.splits["train"].values())
+        images = min(features.images, there)
+        if images < features.fewest:
+            raise UserError(
+                f"features={name}: {features.fewest} numbers of an image need so many images; it has {images}",
+                f"ask for fewer numbers, or more images (meta-train has {there})",
+            )
+    try:
+        config.features.output(data.shape, component("backbone", config.backbone.name).form)
+    except ValueError as error:
+        raise UserError(
+            f"features={name}: {error}", "see docs/features.md for what backbones are given"
+        ) from None
+
+
 def _check_input(config: Config, data: Description) -> None:
-    name, given = config.backbone.name, "image" if len(data.shape) == 3 else "vector"
-    if given not in component("backbone", name).inputs:
+    name, declared = config.backbone.name, component("backbone", config.backbone.name)
+    shape = config.features.output(data.shape, declared.form)
+    given = "image" if len(shape) == 3 else "vector"
+    if given not in declared.inputs:
         able = [other for other, entry in components("backbone").items() if given in entry.inputs]
         raise UserError(
             f"backbone={name}: takes no {given}, which is what dataset {config.dataset.name} holds",
             f"backbones that do: {', '.join(able)}",
         )
-    side = min(data.shape[1:], default=1)
+    side = min(shape[1:], default=1)
     if side < config.backbone.smallest:
+        what = "an image" if shape == data.shape else f"a map of features={config.features.name}"
         raise UserError(
-            f"backbone={config.backbone.name}: nothing is left of an image of {side} pixels after all its pooling",
+            f"backbone={name}: nothing is left of {what} of {side} pixels after all its pooling",
             f"use images of at least {config.backbone.smallest} (dataset.size), or a backbone of fewer blocks",
         )
 
@@ -184,7 +240,8 @@ def _check_memory(config: Config, data: Description) -> None:
 
 
 def _has_weights(config: Config) -> bool:
-    return any(component(group, getattr(config, group).name).weights for group in ("paradigm", "backbone"))
+    groups = ["paradigm", "backbone", *(["features"] if "features" in moves(config, "outer") else [])]
+    return any(component(group, getattr(config, group).name).weights for group in groups)
 
 
 def _without_effect(config: Config, keys: Sequence[str], data: Description, training: bool) -> Iterable[str]:
@@ -209,11 +266,16 @@ def _without_effect(config: Config, keys: Sequence[str], data: Description, trai
             others = [name for name in others if name != "episode.val"]
         unread = ["optimizer", "trainer", *others, *([] if pretrains else ["dataset.augment"])]
         yield from _unread(keys, unread, f"{config.paradigm.name} does not train")
-        if not _has_weights(config):
+        if not (_has_weights(config) or component("features", config.features.name).weights):
             nobody = f"neither {config.paradigm.name} nor {config.backbone.name} draws anything"
             yield from _unread(keys, ["seed"], nobody)
     if launched():
         yield from _unread(keys, ["device.processes"], "torchrun says how many there are")
+    if not (training and is_fitted(config)):
+        why = "run.init_from brings them fitted" if config.run.init_from else "they are not fitted"
+        code = component("backbone", config.backbone.name).form == "vector"  # else the decoder alone has it
+        unread = [f"features.{key}" for key in (*_OF_FITTING, *([] if code else ["dim"]))]
+        yield from _unread(keys, unread, why if training else "nothing is trained here")
     if data.kind != "classify":
         ways = [f"episode.{split}.ways" for split in SPLITS]
         reduction = "paradigm.inner.loss_reduction"

@@ -11,6 +11,7 @@ from typing import Any
 
 from metacli.config import schema
 from metacli.config.extensions import VARIABLE, extensions, opening
+from metacli.config.schema import Form
 from metacli.errors import UserError, suggest
 from metacli.letters import brief
 
@@ -19,7 +20,7 @@ from metacli.letters import brief
 class Component:
     """`target` is "module:Class", imported when used.
 
-    kinds: task kinds it handles · inputs: what a backbone takes, by what an item is · second_order: can be
+    kinds: task kinds it handles · inputs: what a backbone or features take, by what an item is · second_order: can be
     differentiated twice · weights: has some of its own · trains: has an outer loop · fixed_ways: its head is built
     for one number of ways · takes_head: the one that the group head names · sources: of a data set, makes a source of
     episodes for each split of what it built · extra: the optional package that it needs, and
@@ -37,6 +38,12 @@ class Component:
     inputs: tuple[str, ...] = ("image",)
     takes_head: bool = False
     sources: str = "metacli.data.images:sources"
+
+    @property
+    def form(self) -> Form:
+        """Of what a backbone gets, where features can give several: the simplest that it takes."""
+        forms: tuple[Form, ...] = ("vector", "sequence", "image")
+        return next(form for form in forms if form in self.inputs)
 
     @property
     def summary(self) -> str:
@@ -61,11 +68,18 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
             "metacli.data.sinusoid:Sinusoid", schema.Sinusoid, sources="metacli.data.functions:sources"
         ),
     },
+    "features": {
+        "none": Component(
+            "metacli.features.none:none", schema.Features, weights=False, trains=False, inputs=_ANYTHING
+        ),
+        "pca": Component("metacli.features.pca:PCA", schema.PCA),
+        "autoencoder": Component("metacli.features.autoencoder:Encoder", schema.Autoencoder),
+    },
     "backbone": {
         "conv4": Component("metacli.backbones.conv4:Conv4", schema.Conv4),
         "resnet12": Component("metacli.backbones.resnet12:ResNet12", schema.ResNet12),
         "cnn": Component("metacli.backbones.cnn:CNN", schema.CNN),
-        "rnn": Component("metacli.backbones.rnn:RNN", schema.RNN),
+        "rnn": Component("metacli.backbones.rnn:RNN", schema.RNN, inputs=("image", "sequence")),
         "mlp": Component("metacli.backbones.mlp:MLP", schema.MLP, inputs=_ANYTHING),
         "pixels": Component(
             "metacli.backbones.pixels:Pixels", schema.Pixels, weights=False, inputs=_ANYTHING

@@ -3,6 +3,7 @@
 A key that came after runs were saved without it has a default here: what those runs did.
 """
 
+import math
 import os
 from typing import Annotated, Any, Literal
 
@@ -75,7 +76,7 @@ Threads = Annotated[int, Field(ge=0, le=1024), Number]
 Widths = Annotated[list[Count], Field(min_length=1)]
 Norm = Literal["batch", "group", "layer", "none"]
 BatchNormMode = Literal["batch", "support", "running", "with_support_single"]
-Moves = list[Literal["backbone", "last_block", "norm", "bias", "head"]]
+Moves = list[Literal["features", "backbone", "last_block", "norm", "bias", "head"]]
 Order = Literal["second", "first"]
 LossReduction = Literal["mean", "sum_over_k"]
 OnError = Literal["raise", "skip"]
@@ -181,6 +182,76 @@ class Episode(Node):
     train: Shape
     val: FixedShape
     test: FixedShape
+
+
+# features
+Form = Literal["vector", "image", "sequence"]
+
+
+class Features(Named):
+    def output(self, shape: tuple[int, ...], form: Form) -> tuple[int, ...]:
+        """What a backbone that takes `form` gets of each item: [D], [C, H, W], or of a sequence [1, steps, D].
+
+        Raises ValueError, which says why, where there is no such thing.
+        """
+        return shape
+
+
+class Fitted(Features):
+    """images: of meta-train, to fit to · fit: or a random layer of the same form."""
+
+    images: Count
+    fit: bool
+
+    @property
+    def fewest(self) -> int:
+        """Images that they can be fitted to."""
+        return 1
+
+
+class PCA(Fitted):
+    components: Count
+    whiten: bool
+    rate: Rate
+
+    @property
+    def fewest(self) -> int:
+        return self.components
+
+    def output(self, shape: tuple[int, ...], form: Form) -> tuple[int, ...]:
+        if self.components > math.prod(shape):
+            raise ValueError(
+                f"an image has {math.prod(shape)} numbers, of which there are no more components"
+            )
+        if form == "vector":
+            return (self.components,)
+        side = math.isqrt(self.components)
+        if side**2 != self.components:
+            raise ValueError(
+                f"the backbone takes images, and no square has so many pixels; {side**2} has one"
+            )
+        return (1, side, side)
+
+
+class Autoencoder(Fitted):
+    widths: Widths
+    dim: Count
+    loss: Literal["bce", "mse"]
+    noise: Amount
+    epochs: Count
+    batch: Count
+    held_out: Share
+    lr: Rate
+
+    def output(self, shape: tuple[int, ...], form: Form) -> tuple[int, ...]:
+        _, height, width = shape
+        for _ in self.widths:
+            height, width = (height + 1) // 2, (width + 1) // 2
+        return {
+            "vector": (self.dim,),
+            "image": (self.widths[-1], height, width),
+            "sequence": (1, height * width, self.widths[-1]),
+        }[form]
 
 
 # backbone
@@ -453,6 +524,7 @@ class Config(Node):
     seed: Natural
     dataset: SerializeAsAny[Named]
     episode: Episode
+    features: SerializeAsAny[Features] = Features(name="none")
     backbone: SerializeAsAny[Backbone]
     head: SerializeAsAny[Head] = Head(name="none")
     pretrain: SerializeAsAny[Pretrain] = Pretrain(name="none")

@@ -12,6 +12,11 @@ WORST = 10
 
 # image name -> (heading, what it shows: its alternative text, how to read it)
 FIGURES = {
+    "features_curve": (
+        "Fitting the features",
+        "Loss of the autoencoder and its error on images that were held out, over epochs",
+        "The autoencoder learns to restore meta-train images from themselves with noise; some of them are held out.",
+    ),
     "pretrain_curve": (
         "Pretraining",
         "Loss of the classifier and what validation measured, over epochs",

@@ -41,7 +41,8 @@ def summarise(
 
     protocol: bn_mode, order, inner_steps {train, test}, inner_loss (mean, sum_over_k), episode {train, val, test:
     {ways, shots, queries (a class), count}}, episode_hash, selection, class_overlap (how many classes stand in more
-    than one split), split, stages {name: see wording.stage}.
+    than one split), split, stages {name: see wording.stage},
+    features: see wording.features.
     run: paradigm, family, dataset, backbone, seed, device, threads, seconds_train, seconds_total, parameters,
     weights (whose: "of this run", or of which).
     """

@@ -78,6 +78,17 @@ def inner_loss(reduction: str | None) -> str:
     }[reduction]
 
 
+def features(facts: Mapping[str, Any]) -> str:
+    """'pca, frozen', 'pca, not fitted, trained by the outer loop'"""
+    how = {
+        (): "frozen",
+        ("outer",): "trained by the outer loop",
+        ("outer", "inner"): "trained by the outer loop, adapted by the inner loop",
+        ("inner",): "adapted by the inner loop alone",
+    }[tuple(facts["moved_by"])]
+    return f"{facts['name']}{'' if facts['fitted'] else ', not fitted'}, {how}"
+
+
 def stage(facts: Mapping[str, Any]) -> str:
     """'20 epochs of 900 images of 50 meta-train classes, epoch 18 kept: accuracy 81.20 %'"""
     epochs = f"{facts['epochs']} epochs of " if "epochs" in facts else ""

@@ -63,7 +63,7 @@ def test_the_report_says_what_came_before_meta_training(whole):
     assert (name, facts["images"], facts["classes"], facts["epochs"]) == ("pretrain", 36, 5, 12)
     said = f"12 epochs of 36 images of 5 meta-train classes, epoch {facts['best_epoch']} kept: accuracy"
     text = " ".join((whole / "report" / "report.txt").read_text().split())
-    assert f"pretrain {said}" in text
+    assert f"pretrain stage {said}" in text
     assert said in (whole / "report" / "report.html").read_text()
     assert (whole / "report" / "pretrain_curve.png").exists()
     assert report["run"]["seconds_train"] >= facts["seconds"]

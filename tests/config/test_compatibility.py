@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from metacli.config import registry
-from metacli.config.compatibility import batch_norm_mode, check
+from metacli.config.compatibility import batch_norm_mode, check, features_kept
 from metacli.config.validate import validate
 from metacli.data.table import Description
 from metacli.errors import UserError
@@ -207,3 +207,93 @@ def test_pretraining_reads_the_validation_episodes_of_what_does_not_train(notes)
     ]
     with pytest.raises(UserError, match=r"episode\.val\.ways=20"):
         notes(*pretrained, "episode.val.ways=20", classes=6)
+
+
+def test_features_are_given_in_the_form_that_the_backbone_takes(composed):
+    def shape(*overrides):
+        config = validate(composed(*overrides))
+        return config.features.output((1, 28, 28), registry.component("backbone", config.backbone.name).form)
+
+    for backbone, square, found in (
+        ("mlp128", (64,), (64,)),
+        ("cnn64", (1, 8, 8), (64, 4, 4)),
+        ("rnn64", (1, 8, 8), (1, 16, 64)),
+    ):
+        assert shape("features=pca", f"backbone={backbone}") == square
+        assert shape("features=autoencoder", f"backbone={backbone}") == found
+        assert shape("features=none", f"backbone={backbone}") == (1, 28, 28)
+
+
+def test_components_are_a_square_where_the_backbone_takes_images(notes):
+    with pytest.raises(UserError, match=r"features=pca: the backbone takes images, .*; 49 has one"):
+        notes("features=pca", "features.components=60", "backbone=cnn64")
+    assert notes("features=pca", "features.components=60", "backbone=mlp128") == []
+
+
+def test_there_are_no_more_components_than_numbers_or_images(notes):
+    few = ["features=pca", "backbone=mlp128"]
+    with pytest.raises(UserError, match="features=pca: an image has 36 numbers"):
+        notes(*few, side=6)
+    with pytest.raises(UserError, match=r"64 numbers of an image need so many images; it has 50"):
+        notes(*few, "features.images=50")
+    with pytest.raises(UserError, match=r"meta-train has 60"):
+        notes(*few, classes=10, items=6)
+    assert notes(*few, "features.images=50", "features.fit=false") == [
+        "features.images has no effect: they are not fitted"
+    ]
+
+
+def test_maps_of_features_may_be_too_small_for_a_backbone(notes):
+    with pytest.raises(UserError, match="nothing is left of a map of features=autoencoder of 4 pixels"):
+        notes("features=autoencoder", "backbone=conv4")
+    assert notes("features=autoencoder", "backbone=conv4_stride") == []
+
+
+def test_features_are_of_images(composed):
+    overrides = ["dataset=sinusoid", "features=pca", "backbone=mlp40"]
+    with pytest.raises(
+        UserError, match="features=pca: takes no vector, which is what dataset sinusoid holds"
+    ):
+        check(validate(composed(*overrides)), WAVES, overrides)
+
+
+def test_second_order_needs_features_that_allow_it(notes, monkeypatch):
+    once = replace(registry.component("features", "pca"), second_order=False)
+    monkeypatch.setitem(registry.components("features"), "pca", once)
+    with pytest.raises(
+        UserError, match=r"paradigm\.order=second: features pca cannot be differentiated twice"
+    ):
+        notes("paradigm=maml", "features=pca", "backbone=mlp128")
+
+
+def test_features_that_move_are_something_to_train(notes):
+    with pytest.raises(UserError, match="nothing to train"):
+        notes("paradigm=protonet", "features=pca", "backbone=pixels")
+    moved = "paradigm.moves.outer=[features,head]"
+    assert notes("paradigm=anil", "features=pca", "backbone=pixels", moved) == []
+
+
+def test_what_only_fitting_reads_is_said_to_have_no_effect_where_nothing_is_fitted(notes, composed):
+    keys = ["images", "epochs", "batch", "lr", "noise", "held_out", "loss"]
+    values = ["3000", "3", "4", "0.1", "0.2", "0.2", "mse"]
+    overrides = [f"features.{key}={value}" for key, value in zip(keys, values, strict=True)]
+    which = ["features=autoencoder", "backbone=mlp128"]
+    assert notes(*which, *overrides) == []
+    expected = [f"features.{key} has no effect: they are not fitted" for key in keys]
+    assert notes(*which, "features.fit=false", *overrides) == expected
+    evaluated = check(validate(composed(*which)), described(), overrides, training=False)
+    assert evaluated == [f"features.{key} has no effect: nothing is trained here" for key in keys]
+
+
+def test_the_report_says_which_features_there_are_and_what_moves_them(composed):
+    def kept(*overrides):
+        return features_kept(validate(composed("paradigm=fomaml", *overrides)))
+
+    assert kept() is None
+    pca = ("features=pca", "backbone=mlp128")
+    assert kept(*pca) == {"name": "pca", "fitted": True, "moved_by": []}
+    assert kept(*pca, "features.fit=false", "paradigm.moves.outer=[features,head]") == {
+        "name": "pca",
+        "fitted": False,
+        "moved_by": ["outer"],
+    }

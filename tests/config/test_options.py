@@ -21,6 +21,7 @@ PAIRS = [(p, b) for p in option_files()["paradigm"] for b in option_files()["bac
 # What the code of a component is given beside its own values.
 CONTEXT = {
     "dataset": set(),
+    "features": {"shape", "form", "output"},
     "backbone": {"shape"},
     "optimizer": {"params", "horizon", "per_task"},
     "head": {"features", "train_classes"},
@@ -29,7 +30,7 @@ CONTEXT = {
 }
 
 LATER = {
-    "Config": {"head", "pretrain"},
+    "Config": {"features", "head", "pretrain"},
     "Device": {"processes"},
     "ImageFolder": {"augment"},
     "Augment": {"flip", "crop", "colour"},

@@ -14,6 +14,7 @@ COMMAND = ["trainer.steps=7", "paradigm.inner.lr=0.05", "backbone.width=8", "see
 CHOICES = {
     "dataset": "glyphs",
     "episode": "5w1s",
+    "features": "none",
     "backbone": "conv4_stride",
     "head": "none",
     "pretrain": "none",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import classification_report
 
+from metacli.report import wording
 from metacli.report.classification import ClassificationResults
 from metacli.report.names import columns, shorten
 from metacli.report.results import summarise
@@ -109,3 +110,27 @@ def test_the_episodes_hold_the_values_that_the_means_are_of(results, summary):
 def test_the_other_batch_norm_modes_are_called_inductive(summary, mode):
     summary["protocol"]["bn_mode"] = mode
     assert f"{mode} (inductive" in text_report(summary)
+
+
+def test_the_text_says_what_came_before_meta_training(results, protocol, run):
+    measured = {"explained_variance": 0.847}
+    protocol["features"] = {"name": "pca", "fitted": True, "moved_by": ["outer"]}
+    protocol["stages"] = {"features": {"images": 900, "classes": 50, "measured": measured, "seconds": 1.0}}
+    text = " ".join(text_report(summarise(results, protocol, run, "")).split())
+    assert (
+        "features pca, trained by the outer loop features stage 900 images of 50 meta-train classes: " in text
+    )
+    assert "explained variance 84.70 %" in text
+
+
+@pytest.mark.parametrize(
+    ("loops", "said"),
+    [
+        ([], "pca, not fitted, frozen"),
+        (["outer"], "pca, not fitted, trained by the outer loop"),
+        (["outer", "inner"], "pca, not fitted, trained by the outer loop, adapted by the inner loop"),
+        (["inner"], "pca, not fitted, adapted by the inner loop alone"),
+    ],
+)
+def test_features_are_said_with_what_moves_them(loops, said):
+    assert wording.features({"name": "pca", "fitted": False, "moved_by": loops}) == said
