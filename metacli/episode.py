@@ -52,6 +52,12 @@ class Examples:
     def tasks(self, start: int, stop: int) -> "Examples":
         return self._map(lambda tensor: tensor[start:stop])
 
+    def at(self, places: Tensor) -> "Examples":
+        """The items at these places [n] of every task."""
+        inputs = {name: tensor[:, places] for name, tensor in self.inputs.items()}
+        labels, mask, rows = (tensor[:, places] for tensor in (self.labels, self.mask, self.rows))
+        return Examples(inputs, labels, mask, rows, self.classes)
+
     def to(self, device: torch.device) -> "Examples":
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
@@ -80,6 +86,14 @@ class Episode:
             yield Episode(
                 self.support.tasks(start, stop), self.query.tasks(start, stop), self.index[start:stop]
             )
+
+    def everything(self) -> Examples:
+        """Support and query items as one set."""
+        one, other = self.support, self.query
+        inputs = {name: torch.cat([tensor, other.inputs[name]], 1) for name, tensor in one.inputs.items()}
+        pairs = ((one.labels, other.labels), (one.mask, other.mask), (one.rows, other.rows))
+        labels, mask, rows = (torch.cat(pair, 1) for pair in pairs)
+        return Examples(inputs, labels, mask, rows, one.classes)
 
     def to(self, device: torch.device) -> "Episode":
         return Episode(self.support.to(device), self.query.to(device), self.index)

@@ -73,6 +73,9 @@ SMALL = {
     "device": {"name": "cpu", "threads": 1, "workers": 0, "processes": 1},
 }
 
+# What some paradigms need besides.
+OWN = {"reptile": {"paradigm.inner.optimizer": "sgd", "paradigm.inner.eval_steps": 4, "optimizer.lr": 1.0}}
+
 # Settings that are there for something else than a result.
 ON_PURPOSE = {
     "paradigm.family": "a word for lists and reports",
@@ -89,7 +92,7 @@ ON_PURPOSE = {
 
 def values(*overrides: str, **small: Any) -> dict[str, Any]:
     config, _ = composed(overrides)
-    for key, value in (SMALL | small).items():
+    for key, value in (SMALL | OWN.get(config.paradigm.name, {}) | small).items():
         if OmegaConf.select(config, key) is not None:
             OmegaConf.update(config, key, value, merge=False)
     return values_of(config)

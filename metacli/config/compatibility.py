@@ -43,6 +43,11 @@ def check(
         )
     if trains and paradigm.fixed_ways and data.kind == "classify":
         check_fixed_ways(config, config.episode.train.ways)
+    if trains and paradigm.queries and not config.episode.train.queries:
+        raise UserError(
+            f"episode.train.queries=0: {config.paradigm.name} is trained on its answers to queries",
+            "ask for some: episode.train.queries=5",
+        )
     if getattr(config.paradigm, "order", "none") == "second":
         for group in ("features", "backbone"):
             name = getattr(config, group).name

@@ -22,9 +22,9 @@ class Component:
 
     kinds: task kinds it handles · inputs: what a backbone or features take, by what an item is · second_order: can be
     differentiated twice · weights: has some of its own · trains: has an outer loop · fixed_ways: its head is built
-    for one number of ways · takes_head: the one that the group head names · sources: of a data set, makes a source of
-    episodes for each split of what it built · extra: the optional package that it needs, and
-    metacli's extra of the same name.
+    for one number of ways · queries: its training episodes need some · takes_head: the one that the group head names
+    · sources: of a data set, makes a source of episodes for each split of what it built · extra: the optional package
+    that it needs, and metacli's extra of the same name.
     """
 
     target: str
@@ -34,6 +34,7 @@ class Component:
     weights: bool = True
     trains: bool = True
     fixed_ways: bool = False
+    queries: bool = True
     extra: str = ""
     inputs: tuple[str, ...] = ("image",)
     takes_head: bool = False
@@ -112,6 +113,9 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "anil": _MAML,
         "fomaml": _MAML,
         "meta_sgd": replace(_MAML, target="metacli.paradigms.meta_sgd:MetaSGD", schema=schema.MetaSGD),
+        "reptile": replace(
+            _MAML, target="metacli.paradigms.reptile:Reptile", schema=schema.Reptile, queries=False
+        ),
         "metagrad": replace(_MAML, kinds=("classify",)),
         "adaptive_metagrad": replace(_MAML, kinds=("classify",)),
         "joint": replace(_MAML, schema=schema.Joint, kinds=("regress",)),

@@ -5,6 +5,7 @@ A key that came after runs were saved without it has a default here: what those 
 
 import math
 import os
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -81,6 +82,12 @@ Order = Literal["second", "first"]
 LossReduction = Literal["mean", "sum_over_k"]
 OnError = Literal["raise", "skip"]
 Rotations = Annotated[Literal["classes", "episode", "none"], BeforeValidator(_rotations)]
+
+
+def _within(move: str, moves: Collection[str]) -> bool:
+    """Whether all that `move` names is named by `moves`."""
+    both = {"last_block": {"backbone"}, "norm": {"backbone"}, "bias": {"backbone", "head"}}
+    return move in moves or both.get(move, {move}) <= set(moves)
 
 
 class Node(BaseModel):
@@ -171,10 +178,11 @@ class Sinusoid(Named):
 class Shape(Node):
     ways: Annotated[int, Field(ge=2, le=_LARGEST), Number]
     shots: Count
-    queries: Count
+    queries: Natural  # 0: a paradigm that learns from whole episodes (Reptile)
 
 
 class FixedShape(Shape):
+    queries: Count
     count: Annotated[int, Field(ge=2, le=_LARGEST), Number]  # of one episode there is no interval
 
 
@@ -321,7 +329,7 @@ class Scheduled(Optimizer):
     """With a learning rate, which the trainer sets by the schedule."""
 
     lr: Rate
-    schedule: Literal["constant", "cosine"]
+    schedule: Literal["constant", "cosine", "linear"]
     weight_decay: Amount
 
 
@@ -445,6 +453,28 @@ class MetaSGD(Paradigm):
     order: Order
     inner: RatesPerWeight
     moves: MovesOf
+
+
+class TaskSteps(InnerLoop):
+    optimizer: Literal["adam", "sgd", "aruba"]
+    batch: Count
+    eval_batch: Count
+    loss_reduction: LossReduction
+
+
+class Reptile(Paradigm):
+    inner: TaskSteps
+    moves: MovesOf
+
+    @model_validator(mode="after")
+    def _what_moves_outside_moves_inside(self) -> "Reptile":
+        inner, outer = self.moves.inner, self.moves.outer
+        if lost := [move for move in outer if not _within(move, inner)]:
+            raise ValueError(
+                f"moves.outer=[{','.join(outer)}]: Reptile can only move what its inner loop moves, and"
+                f" moves.inner=[{','.join(inner)}] leaves out {lost[0]}; name it in both, or in neither"
+            )
+        return self
 
 
 class ProtoNet(Paradigm):

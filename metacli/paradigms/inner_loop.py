@@ -61,8 +61,16 @@ class InnerLoop:
         """The predictor after `steps` of `update`, to be differentiated through while gradients are enabled."""
         return self.predictor(self.descend(support, update, steps=steps, order=order), support)
 
-    def descend(self, support: Examples, update: Update, *, steps: int, order: Order) -> State:
-        """The weights after `steps` of `update`."""
+    def descend(
+        self,
+        support: Examples,
+        update: Update,
+        *,
+        steps: int,
+        order: Order,
+        batches: Tensor | None = None,
+    ) -> State:
+        """The weights after `steps` of `update`. batches [steps, n]: places of the items that each step is given."""
         meta = torch.is_grad_enabled()  # else nobody will differentiate through the adaptation
         named = dict(self.network.named_parameters())
         tasks = len(support.labels)
@@ -74,9 +82,10 @@ class InnerLoop:
                     name: tensor if meta and tensor.requires_grad else tensor.detach().requires_grad_()
                     for name, tensor in weights.items()
                 }
-                gradients = self.gradients(weights, seen, differentiable=meta and order == "second")
+                given = seen if batches is None else seen.at(batches[step])
+                gradients = self.gradients(weights, given, differentiable=meta and order == "second")
                 weights = update(step, weights, gradients)
-        return weights
+        return weights if meta else {name: tensor.detach() for name, tensor in weights.items()}
 
     def seen(self, support: Examples) -> Examples:
         """What each step is given of the support set: features where the backbone stays still."""
@@ -99,11 +108,8 @@ class InnerLoop:
 
     def predictor(self, weights: State, support: Examples) -> Predictor:
         if self.still:
-            predictor = self.passes.predictor(self._head, weights, support.inputs)
-        else:
-            context = self.passes.context(weights, support.inputs)
-            predictor = Predictor(self.passes.query, weights | context)
-        return predictor if torch.is_grad_enabled() else predictor.detach()
+            return self.passes.predictor(self._head, weights, support.inputs)
+        return Predictor(self.passes.query, weights | self.passes.context(weights, support.inputs))
 
     def _head(self, weights: State, features: Tensor) -> Tensor:
         head = {name.removeprefix("head."): tensor for name, tensor in weights.items()}

@@ -75,6 +75,18 @@ def test_a_run_may_be_killed_again_and_again(begin, forks, runs, finished, tmp_p
     assert_same(run, finished)
 
 
+def test_what_a_method_keeps_from_task_to_task_goes_on_to_the_same_bits(begin, runs, settings, tmp_path):
+    reptile = ("paradigm=reptile", "paradigm.inner.eval_steps=3", "trainer.chunk=2")
+    run, process = begin(*reptile, lines=2)
+    process.signal(signal.SIGKILL)
+    process.wait()
+    assert "resumed after step" in runs("resume", str(run)).succeeded().out
+    (tmp_path / "whole").mkdir()
+    runs("train", *settings, *reptile, folder=tmp_path / "whole").succeeded()
+    (whole,) = (tmp_path / "whole" / "runs" / "reptile-imagefolder").iterdir()
+    assert_same(run, whole)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_the_step_under_way_and_the_run_goes_on_to_the_same_bits(
     number, code, begin, runs, finished, tmp_path

@@ -297,3 +297,21 @@ def test_the_report_says_which_features_there_are_and_what_moves_them(composed):
         "fitted": False,
         "moved_by": ["outer"],
     }
+
+
+def test_episodes_without_queries_are_for_what_learns_from_whole_episodes(notes):
+    assert notes("paradigm=reptile", "episode.train.queries=0") == []
+    with pytest.raises(UserError, match=r"episode\.train\.queries=0: maml is trained on its answers"):
+        notes("paradigm=maml", "episode.train.queries=0")
+    with pytest.raises(UserError, match=r"episode\.test\.queries=0"):
+        notes("paradigm=reptile", "episode.test.queries=0")
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer"), [("head", "backbone,head"), ("backbone", "bias"), ("norm,head", "last_block")]
+)
+def test_reptile_refuses_to_move_outside_what_stays_inside(inner, outer, notes):
+    moves = [f"paradigm.moves.inner=[{inner}]", f"paradigm.moves.outer=[{outer}]"]
+    with pytest.raises(UserError, match=rf"moves\.outer=\[{outer}\]: Reptile .* moves\.inner=\[{inner}\]"):
+        notes("paradigm=reptile", *moves)
+    assert notes("paradigm=reptile", "paradigm.moves.outer=[last_block,bias]") == []

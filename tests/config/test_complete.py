@@ -80,7 +80,7 @@ def test_what_is_added_or_taken_away_keeps_its_sign():
 
 def test_an_option_inside_anothers_settings_is_completed_too():
     given = "pretrain=supervised"
-    assert words("optimizer@pretrain.optimizer=s", given) == {"optimizer@pretrain.optimizer=sgd "}
+    assert words("optimizer@pretrain.optimizer=adamw", given) == {"optimizer@pretrain.optimizer=adamw "}
     assert "pretrain.optimizer." in words("pretrain.", given)
     assert words("pretrain.optimizer.sched", given) == {"pretrain.optimizer.schedule="}
     assert words("pretrain.head=", given) == {"pretrain.head=linear ", "pretrain.head=cosine "}

@@ -10,6 +10,7 @@ from metacli.backbones.pixels import Pixels
 from metacli.episode import Episode, Examples, TaskSpec
 from metacli.paradigms.maml import MAML
 from metacli.paradigms.meta_sgd import MetaSGD
+from metacli.paradigms.reptile import Reptile
 from metacli.runtime import seeded
 
 WAYS = 3
@@ -24,6 +25,7 @@ USUAL = {
 OWN = {
     MAML: {"inner_lr": 0.2, "order": "second"},
     MetaSGD: {"inner_initial_lr": (0.1, 0.3), "order": "second"},
+    Reptile: {"inner_optimizer": "adam", "inner_lr": 0.05, "inner_batch": 4, "inner_eval_batch": 4},
 }
 
 

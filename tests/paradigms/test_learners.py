@@ -15,11 +15,12 @@ from metacli.paradigms.meta_sgd import MetaSGD
 from metacli.paradigms.nearest_centroid import NearestCentroid
 from metacli.paradigms.protonet import ProtoNet
 from metacli.paradigms.r2d2 import R2D2
+from metacli.paradigms.reptile import Reptile
 from metacli.rundir import RunFolder
 from metacli.runtime import seeded
 from metacli.trainer import Plan, Trainer
 
-GRADIENT = {"meta_sgd": MetaSGD}  # beside MAML; the contract shows that they learn
+GRADIENT = {"meta_sgd": MetaSGD, "reptile": Reptile}  # beside MAML; the contract shows that they learn
 TRAINED = ["maml", "fomaml", "anil", *GRADIENT, "protonet", "r2d2"]
 ALL = [*TRAINED, "nearest_centroid"]
 ANY_WAYS = ["protonet", "r2d2", "nearest_centroid"]  # whose outputs belong to the support set's classes alone
@@ -97,7 +98,7 @@ def test_every_task_is_adapted_to_alone(name, bn_mode, make_learner, make_episod
     assert all(len(tensor) == 3 for tensor in together.state.values())
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [name for name in ALL if name != "reptile"])  # whose minibatches it decides
 def test_the_order_of_the_support_set_does_not_matter(name, make_learner, make_episode):
     learner, episode = make_learner(name), make_episode()
     order = torch.randperm(6, generator=torch.Generator().manual_seed(0))
