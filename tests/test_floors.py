@@ -57,6 +57,7 @@ FLOORS = {
     "commands": 8,
     "cli": 8,
     "library": 8,
+    "__main__": 8,
 }
 
 # Who may import from beside: package, and the packages of its floor that it stands on.
@@ -77,6 +78,7 @@ BESIDE = {
     "commands": {"api", "cli"},  # completion reads the table of commands
     "cli": {"commands"},
     "library": {"commands"},
+    "__main__": {"cli"},
 }
 
 HEAVY = {"torch", "torchvision", "transformers", "matplotlib", "sklearn", "scipy", "pandas", "PIL", "rich"}

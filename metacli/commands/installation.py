@@ -119,7 +119,7 @@ def _composed(what: str, overrides: list[str]) -> Findings:
         told = error if isinstance(error, UserError) else translated(error)
         if told is None:
             raise
-        yield Problem(f"{what}: {told.problem}", told.hint)
+        yield Problem(told.problem if what in told.problem else f"{what}: {told.problem}", told.hint)
 
 
 def _added(entry: EntryPoint) -> str:

@@ -183,9 +183,11 @@ def _check_input(config: Config, data: Description) -> None:
     side = min(shape[1:], default=1)
     if side < config.backbone.smallest:
         what = "an image" if shape == data.shape else f"a map of features={config.features.name}"
+        sized = hasattr(config.dataset, "size")
+        larger = f"images of at least {config.backbone.smallest} (dataset.size), or " if sized else ""
         raise UserError(
             f"backbone={name}: nothing is left of {what} of {side} pixels after all its pooling",
-            f"use images of at least {config.backbone.smallest} (dataset.size), or a backbone of fewer blocks",
+            f"use {larger}a backbone of fewer blocks",
         )
 
 

@@ -80,8 +80,9 @@ def _of_hydra(first: str) -> UserError | None:
             f"+{match.group(1)}: an option is chosen already", "leave the + out to choose another"
         )
     if match := re.match(r"cannot compose (.*): ValueError: Config group override must be a string", first):
+        numbers = [text for text in match.group(1).split() if _is_group_without_word(text)]
         return UserError(
-            f"{brief(match.group(1))}: a config group was given a number or null",
+            f"{brief(' '.join(numbers) or match.group(1))}: a config group was given a number or null",
             "it takes the name of an option: metacli list",
         )
     return None
@@ -95,6 +96,11 @@ def _not_unicode() -> UserError | None:
         except UnicodeDecodeError as error:
             return UserError(f"{path}: {brief(error)}", "mend the file")
     return None
+
+
+def _is_group_without_word(override: str) -> bool:
+    group, _, value = override.lstrip("+").partition("=")
+    return group in option_files() and bool(re.fullmatch(r"null|true|false|[-+.\d].*", value, re.IGNORECASE))
 
 
 def _mandatory(error: MissingMandatoryValue) -> UserError:

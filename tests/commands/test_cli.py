@@ -11,7 +11,7 @@ from metacli import __version__
 from metacli.cli import COMMANDS
 from metacli.config.compose import option_files
 
-METACLI = [sys.executable, "-m", "metacli.cli"]
+METACLI = [sys.executable, "-m", "metacli"]
 
 
 def seconds(command: list[str], folder, times: int) -> float:

@@ -49,6 +49,7 @@ def test_where_nothing_is_broken_it_says_so_and_exits_with_zero(monkeypatch, cap
 def test_every_problem_has_its_way_out_and_the_checks_after_it_go_on(runs, tmp_path):
     own = tmp_path / "own" / "trainer"
     own.mkdir(parents=True)
+    (own / "cut.yaml").write_text("steps: [")
     (own / "mine.yaml").write_text("# @package _global_\ntrainer: {stepz: 3}\n")
     done = runs("doctor", METACLI_CONFIG_PATH=str(own.parent), METACLI_CASH="x", METACLI_DATA="nowhere")
     assert done.code == 1
@@ -59,6 +60,7 @@ def test_every_problem_has_its_way_out_and_the_checks_after_it_go_on(runs, tmp_p
         (f"{own}/mine.yaml: unknown key trainer.stepz=3", 'did you mean "steps"?'),
     ):
         assert f"\n{problem}\n    {way_out}\n" in done.out
+    assert f"\n{own}/cut.yaml, line 1: " in done.out  # named once
     assert "second-order gradients are right" in done.out
 
 

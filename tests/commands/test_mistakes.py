@@ -39,7 +39,10 @@ CASES = {
         ["trainer=3"],
         "trainer=3: a config group was given a number or null\nit takes the name of an option",
     ),
-    "nothing for a group": (["backbone=null"], "backbone=null: a config group was given a number or null\n"),
+    "nothing for a group": (
+        ["seed=1", "backbone=null"],
+        "backbone=null: a config group was given a number or null\n",
+    ),
     "an option added twice": (["+trainer=long"], "+trainer: an option is chosen already\nleave the + out"),
     "a key taken away": (["~trainer.steps"], "trainer.steps is missing\n"),
     "no equals sign": (["paradigm"], "cannot read paradigm\nan override is group=option"),
@@ -140,6 +143,11 @@ CASES = {
     "a home of nobody's, and what Hydra would write": (
         ["run.root='~nobody/runs'", "hydra.output_subdir=.hydra", "hydra/job_logging=default", "seed=-1"],
         "seed=-1: input should be greater than or equal to 0\n",
+    ),
+    "a backbone that pools more than there is": (
+        ["dataset=digits", "backbone=conv4"],
+        "backbone=conv4: nothing is left of an image of 8 pixels after all its pooling\n"
+        "use a backbone of fewer blocks\n",
     ),
     "a config folder that is not there": (
         ["--config-dir", "/nowhere"],
