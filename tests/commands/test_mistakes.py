@@ -24,7 +24,7 @@ CASES = {
     "a key of nowhere": (["+new=1"], "unknown key new=1\n"),
     "a key of another paradigm": (
         ["paradigm=protonet", "paradigm.inner.lr=1"],
-        "unknown key paradigm.inner\n",
+        "unknown key paradigm.inner: paradigm protonet has none\nit is one of maml, ",
     ),
     "a word for a number": (["trainer.steps=many"], "trainer.steps=many: input should be a valid integer"),
     "a number out of range": (
