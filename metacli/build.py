@@ -14,7 +14,7 @@ from metacli.config.registry import component, load
 from metacli.config.schema import Config, Named, Shape
 from metacli.data.sampler import EpisodeShape
 from metacli.episode import TaskSpec
-from metacli.features import Stacked
+from metacli.features.stacked import Stacked
 from metacli.learner import Learner
 from metacli.optim.domain import InDomain, memory_note
 from metacli.optim.experts import Variant

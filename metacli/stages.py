@@ -20,7 +20,7 @@ from metacli.config.schema import Supervised
 from metacli.console import Console, Counting
 from metacli.data.batches import Batches
 from metacli.experiment import Experiment
-from metacli.features import Stacked
+from metacli.features.stacked import Stacked
 from metacli.heads.base import BaseStatistics
 from metacli.learner import Learner
 from metacli.pretrain.supervised import Classifier

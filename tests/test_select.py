@@ -5,7 +5,7 @@ from metacli.backbones.conv4 import Conv4
 from metacli.backbones.mlp import MLP
 from metacli.backbones.pixels import Pixels
 from metacli.errors import UserError
-from metacli.features import Stacked
+from metacli.features.stacked import Stacked
 from metacli.layers import Linear
 from metacli.select import MOVES, moving
 
