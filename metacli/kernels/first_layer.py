@@ -10,7 +10,6 @@ patches [T, M, P]: M = items × output positions, P = S·S·C · w [T, K, P] · 
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
@@ -23,20 +22,24 @@ def normalised_convolution(
     """x [T, N, H, W, C], w [T, K, S, S, C] -> [T, N, H', W', K], and the batch mean and variance of it, [T, K]."""
     geometry = Geometry(stride, padding, w.shape[2])
     patches = patches_of(x, geometry)
+    tasks, size, values = patches.shape
     w = w.flatten(2)
     centre = patches.mean(1, keepdim=True)
-    spread = patches - centre
+    centred = patches.new_ones(
+        tasks, size, values + 1
+    )  # of the mean no more than β is left, for the last column
+    spread = torch.sub(patches, centre, out=centred[:, :, :-1])
     # Image by image: in float32 one sum over all rows loses two digits more.
     images = spread.unflatten(1, (x.shape[1], -1)).flatten(0, 1)  # [T·N, H'·W', P]
     products = torch.bmm(images.transpose(1, 2), images)
-    covariance = products.unflatten(0, x.shape[:2]).sum(1) / patches.shape[1]  # [T, P, P]
+    covariance = products.unflatten(0, x.shape[:2]).sum(1) / size  # [T, P, P]
     mean = (w * centre).sum(2)
     variance = ((w @ covariance) * w).sum(2)
     scale = gamma * (variance + eps).rsqrt()
-    folded = torch.cat([w * scale.unsqueeze(2), (beta - mean * scale).unsqueeze(2)], 2)  # [T, K, P + 1]
-    out = _Product.apply(F.pad(patches, (0, 1), value=1.0), folded, relu)
-    shape = (*x.shape[:2], geometry.output(x.shape[2]), geometry.output(x.shape[3]), w.shape[1])
-    return out.view(shape), mean, variance
+    folded = torch.cat([w * scale.unsqueeze(2), beta.unsqueeze(2)], 2)  # [T, K, P + 1]
+    out = _Product.apply(centred, folded, relu)
+    positions = (x.shape[1], geometry.output(x.shape[2]), geometry.output(x.shape[3]))
+    return out.unflatten(1, positions), mean, variance
 
 
 class _Product(Function):
@@ -44,9 +47,13 @@ class _Product(Function):
 
     @staticmethod
     def forward(ctx: Any, patches: Tensor, w: Tensor, relu: bool) -> Tensor:
-        out = torch.bmm(patches, w.transpose(1, 2))
+        product = torch.bmm(patches, w.transpose(1, 2))
+        tasks, size, outputs = product.shape
+        out = product.new_empty(size, tasks, outputs).transpose(0, 1)  # tasks beside channels: see layout
         if relu:
-            out.relu_()
+            torch.clamp_min(product, 0, out=out)
+        else:
+            out.copy_(product)
         ctx.save_for_backward(patches, out)
         ctx.relu = relu
         return out

@@ -52,13 +52,14 @@ class BatchNorm(Staged):
     def forward(self, x: Tensor) -> Tensor:
         if not self.takes_batch_statistics:
             return self._with_stored_statistics(x)
-        y = x.flatten(1, -2)  # [T, M, C]
-        gamma, beta = self.weight.expand(len(x), -1).unsqueeze(1), self.bias.expand(len(x), -1).unsqueeze(1)
-        out, mean, variance = batch_norm(y, gamma, beta, self.eps, self.relu)
+        tasks = len(x)
+        out, mean, variance = batch_norm(
+            x, self.weight.expand(tasks, -1), self.bias.expand(tasks, -1), self.eps, self.relu
+        )
         if self.recorder is not None and self.recorder.differentiable:
-            variance, mean = torch.var_mean(y, 1, correction=0)
+            variance, mean = torch.var_mean(x.flatten(1, -2), 1, correction=0)
         self.record(mean, variance)
-        return out.view_as(x)
+        return out
 
     @property
     def takes_batch_statistics(self) -> bool:

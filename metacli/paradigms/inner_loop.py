@@ -74,7 +74,7 @@ class InnerLoop:
         meta = torch.is_grad_enabled()  # else nobody will differentiate through the adaptation
         named = dict(self.network.named_parameters())
         tasks = len(support.labels)
-        weights = {name: named[name].expand(tasks, *named[name].shape) for name in self.adapted}
+        weights = {name: named[name].expand(tasks, *named[name].shape).contiguous() for name in self.adapted}
         seen = self.seen(support)
         with torch.enable_grad():
             for step in range(steps):

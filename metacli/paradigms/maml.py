@@ -52,4 +52,4 @@ class MAML(Learner):
         return self.inner.adapt(support, self._step, steps=steps, order=self.order)
 
     def _step(self, step: int, weights: State, gradients: State) -> State:
-        return {name: weight - self.inner_lr * gradients[name] for name, weight in weights.items()}
+        return {name: weight.add(gradients[name], alpha=-self.inner_lr) for name, weight in weights.items()}

@@ -22,12 +22,10 @@ def path(request, monkeypatch):
     def other_way(*arguments, **options):
         raise AssertionError(f"left the way of {request.param}")
 
-    if request.param == "patches":
-        monkeypatch.setattr(kernel, "LIBRARY_ROWS", 10**9)
-        monkeypatch.setattr(kernel, "_library_backward", other_way)
-    else:
-        monkeypatch.setattr(kernel, "LIBRARY_ROWS", 0)
-        monkeypatch.setattr(kernel, "patches_of", other_way)
+    by_patches = request.param == "patches"
+    for limit in ("FEW_ROWS", "FEW_ROWS_STRIDED", "SMALL_MAP"):
+        monkeypatch.setattr(kernel, limit, 10**9 if by_patches else 0)
+    monkeypatch.setattr(kernel, "_library_backward" if by_patches else "patches_of", other_way)
     return request.param
 
 
@@ -129,13 +127,46 @@ def test_patches_hold_the_window_under_each_output():
     assert torch.equal(patches[1, 2, 1, 0], x[1, 2, 2:5, 0:3])
 
 
-def test_the_way_is_chosen_by_the_number_of_rows(monkeypatch):
-    x, w = operands(Geometry(1, 1, 3), (6, 6), items=3)
+@pytest.mark.parametrize(
+    ("size", "rows", "strided", "small", "ways"),
+    [
+        ((6, 6), 3 * 9, 0, 0, "ppp"),
+        ((6, 6), 3 * 9 - 1, 0, 0, "lll"),
+        ((6, 6), 0, 3 * 9, 0, "lpl"),
+        ((3, 3), 0, 0, 4, "ppp"),
+    ],
+)
+def test_the_way_is_chosen_by_the_number_of_rows(size, rows, strided, small, ways, monkeypatch):
+    x, w = operands(Geometry(2, 1, 3), size, items=3)
+    for limit, value in (("FEW_ROWS", rows), ("FEW_ROWS_STRIDED", strided), ("SMALL_MAP", small)):
+        monkeypatch.setattr(kernel, limit, value)
     taken = []
+
+    def told(name, way):
+        whole = getattr(kernel, name)
+        monkeypatch.setattr(kernel, name, lambda *a, **o: taken.append(way) or whole(*a, **o))
+
+    for name in ("_library_backward", "_scatter"):
+        told(name, name)
+    library = F.conv2d
+    monkeypatch.setattr(kernel.F, "conv2d", lambda *a, **o: taken.append("conv2d") or library(*a, **o))
+    to_weights, to_input = convolution(x.detach(), w, 2, 1), convolution(x, w.detach(), 2, 1)
+    assert taken == (["conv2d", "conv2d"] if ways[0] == "l" else [])
+    taken.clear()
+    torch.autograd.grad(to_weights.sum(), w)
+    assert taken == (["_library_backward"] if ways[1] == "l" else [])
+    taken.clear()
+    torch.autograd.grad(to_input.sum(), x)
+    assert taken == ["_library_backward" if ways[2] == "l" else "_scatter"]
+
+
+def test_one_copy_of_patches_serves_all_derivatives(monkeypatch):
+    x, w = operands(Geometry(2, 1, 3), (6, 6))
+    copied = []
     whole = patches_of
-    monkeypatch.setattr(kernel, "patches_of", lambda *arguments: taken.append("patches") or whole(*arguments))
-    for limit, expected in ((3 * 36, []), (3 * 36 + 1, ["patches"])):
-        monkeypatch.setattr(kernel, "LIBRARY_ROWS", limit)
-        taken.clear()
-        convolution(x, w, 1, 1)
-        assert taken == expected
+    monkeypatch.setattr(
+        kernel, "patches_of", lambda *arguments: copied.append(arguments) or whole(*arguments)
+    )
+    (dw,) = torch.autograd.grad(convolution(x.detach(), w, 2, 1).pow(3).sum(), w, create_graph=True)
+    torch.autograd.grad(dw.square().sum(), w)
+    assert len(copied) == 1

@@ -145,7 +145,8 @@ def test_meta_gradients_are_right_in_every_bn_mode_whatever_moves(bn_mode, inner
 @pytest.mark.parametrize("variant", ["library convolution", "many channels"])
 def test_meta_gradients_are_right_on_every_way_to_compute(variant, make_maml, make_episode, monkeypatch):
     if variant == "library convolution":
-        monkeypatch.setattr(convolution, "LIBRARY_ROWS", 0)
+        for limit in ("FEW_ROWS", "FEW_ROWS_STRIDED", "SMALL_MAP"):
+            monkeypatch.setattr(convolution, limit, 0)
     shape = (fused.FOLDED_CHANNELS + 1, 9, 10) if variant == "many channels" else (1, 9, 10)
     for downsample in ("stride", "max_pool"):
         learner = make_maml(steps=2, downsample=downsample, shape=shape)
