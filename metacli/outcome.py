@@ -9,6 +9,7 @@ import yaml
 from metacli import provenance, stages
 from metacli.config.compatibility import (
     batch_norm_mode,
+    batch_norm_statistics,
     derivative_order,
     features_kept,
     inner_loss,
@@ -111,6 +112,7 @@ def _protocol(experiment: Experiment, episode_hash: str) -> dict[str, Any]:
     unread = set() if table.kind == "classify" else {"ways"}
     return {
         "bn_mode": batch_norm_mode(config),
+        "bn_statistics": batch_norm_statistics(config),
         "order": derivative_order(config),
         "inner_steps": inner_steps(config),
         "inner_loss": inner_loss(config, table.kind),

@@ -19,8 +19,9 @@ Read = Literal["flatten", "mean"]
 class CNN(nn.Module):
     """x [T, N, C, H, W] -> [T, N, D].
 
-    shape: (C, H, W) of an image · widths: channels of each convolution · kernel: odd, of all of them · downsample:
-    how each halves the map · read: of the last map · hidden: units of a linear layer after it, 0 for none.
+    shape: (C, H, W) of an image · widths: channels of each convolution · kernel: odd, of all of them · downsample,
+    padding: of all, or a list with one for each · slope: of their ReLU below zero · read: of the last map · hidden:
+    units of a linear layer after it, 0 for none.
     """
 
     def __init__(
@@ -29,7 +30,9 @@ class CNN(nn.Module):
         shape: tuple[int, int, int],
         widths: Sequence[int],
         kernel: int,
-        downsample: conv4.Downsample,
+        downsample: conv4.Downsample | Sequence[conv4.Downsample],
+        padding: conv4.Padding | Sequence[conv4.Padding] = "same",
+        slope: float = 0.0,
         read: Read,
         hidden: int,
         norm: NormKind,
@@ -38,12 +41,20 @@ class CNN(nn.Module):
         channels, height, columns = shape
         self.convolutions = len(widths)
         self.read = read
-        self.blocks = nn.ModuleList(
-            conv4.Block(inputs, outputs, kernel=kernel, downsample=downsample, norm=norm)
-            for inputs, outputs in itertools.pairwise([channels, *widths])
-        )
-        for _ in widths:
-            height, columns = _after(height, downsample), _after(columns, downsample)
+        self.blocks = nn.ModuleList()
+        for (inputs, outputs), how, edge in zip(
+            itertools.pairwise([channels, *widths]),
+            [downsample] * len(widths) if isinstance(downsample, str) else downsample,
+            [padding] * len(widths) if isinstance(padding, str) else padding,
+            strict=True,
+        ):
+            self.blocks.append(
+                conv4.Block(
+                    inputs, outputs, kernel=kernel, downsample=how, norm=norm, padding=edge, slope=slope
+                )
+            )
+            lost = kernel - 1 if edge == "valid" else 0
+            height, columns = _after(height - lost, how), _after(columns - lost, how)
         self.features = widths[-1] * (height * columns if read == "flatten" else 1)
         if hidden:
             self.blocks.append(mlp.Block(self.features, hidden, norm=norm))
@@ -60,5 +71,5 @@ class CNN(nn.Module):
 
 
 def _after(side: int, downsample: conv4.Downsample) -> int:
-    """Side of the map after one convolution block."""
+    """Side of the map after one convolution block, but for what an edge without padding takes."""
     return {"max_pool": side // 2, "stride": (side + 1) // 2, "none": side}[downsample]

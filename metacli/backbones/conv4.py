@@ -9,12 +9,14 @@ convolutions without pooling, then the mean over the last map: MAML's Omniglot f
 import itertools
 from typing import Literal
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from metacli.layers import Conv2d, channels_last, conv_norm, max_pool, normalisation
 from metacli.layers.norm import NormKind
 
 Downsample = Literal["max_pool", "stride", "none"]
+Padding = Literal["same", "valid"]
 
 
 class Conv4(nn.Module):
@@ -43,22 +45,37 @@ class Conv4(nn.Module):
 
 
 class Block(nn.Module):
-    """[T, N, H, W, C] -> [T, N, H', W', K], half as high and wide unless `downsample` is "none"; `kernel` is odd.
+    """[T, N, H, W, C] -> [T, N, H', W', K], half as high and wide unless `downsample` is "none".
 
+    kernel: odd; with padding "valid" the map loses kernel − 1 rows and columns · slope: of the ReLU below zero.
     Before batch norm a bias would cancel, so there is none.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, *, kernel: int, downsample: Downsample, norm: NormKind
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        kernel: int,
+        downsample: Downsample,
+        norm: NormKind,
+        padding: Padding = "same",
+        slope: float = 0.0,
     ) -> None:
         super().__init__()
-        stride = 2 if downsample == "stride" else 1
         self.conv = Conv2d(
-            inputs, outputs, kernel=kernel, stride=stride, padding=kernel // 2, bias=norm != "batch"
+            inputs,
+            outputs,
+            kernel=kernel,
+            stride=2 if downsample == "stride" else 1,
+            padding=kernel // 2 if padding == "same" else 0,
+            bias=norm != "batch",
         )
-        self.norm = normalisation(norm, outputs)
+        self.norm = normalisation(norm, outputs, relu=not slope)
         self.pool = downsample == "max_pool"
+        self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
         x = conv_norm(self.conv, self.norm, x)
-        return max_pool(x) if self.pool else x
+        x = max_pool(x) if self.pool else x
+        return F.leaky_relu(x, self.slope) if self.slope else x

@@ -41,6 +41,12 @@ def check(
             f"backbone={config.backbone.name}: it has no weights, nor has {config.paradigm.name}: nothing to train",
             "choose another backbone (metacli list backbone), or paradigm=nearest_centroid",
         )
+    if trains and paradigm.whole_step and config.trainer.chunk < config.trainer.meta_batch:
+        raise UserError(
+            f"trainer.chunk={config.trainer.chunk}: {config.paradigm.name} takes batch norm's statistics over all "
+            f"{config.trainer.meta_batch} tasks of a step (trainer.meta_batch), which have to be computed together",
+            f"use trainer.chunk={config.trainer.meta_batch}",
+        )
     if trains and paradigm.fixed_ways and data.kind == "classify":
         check_fixed_ways(config, config.episode.train.ways)
     if trains and paradigm.queries and not config.episode.train.queries:
@@ -106,7 +112,14 @@ def features_kept(config: Config) -> dict[str, Any] | None:
 
 def batch_norm_mode(config: Config) -> str:
     """What the report says: bn_mode where it matters."""
-    return config.paradigm.bn_mode if getattr(config.backbone, "norm", "none") == "batch" else "none"
+    own = component("paradigm", config.paradigm.name).batch_norm
+    normalised = own or getattr(config.backbone, "norm", "none") == "batch"
+    return config.paradigm.bn_mode if normalised else "none"
+
+
+def batch_norm_statistics(config: Config) -> str:
+    """What the report says: whose items share statistics in training, those of a task or of a whole step."""
+    return "step" if component("paradigm", config.paradigm.name).whole_step else "task"
 
 
 def derivative_order(config: Config) -> str:
@@ -218,6 +231,8 @@ def _check_processes(config: Config, trains: bool) -> None:
     chunks = math.ceil(tasks / chunk)
     if trains and launch.world > chunks:
         lower = f"lower trainer.chunk to {tasks // launch.world}" if tasks >= launch.world else ""
+        if component("paradigm", config.paradigm.name).whole_step:
+            lower = f"{config.paradigm.name} computes them together, in one process"
         raise UserError(
             f"{said}: a meta-batch of {tasks} tasks has {chunks} chunk{'s' * (chunks > 1)} of {chunk} to share",
             lower or f"no more processes than trainer.meta_batch={tasks} can have any use",

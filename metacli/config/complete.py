@@ -1,7 +1,8 @@
 """What may stand for a half-typed override: groups and their options, keys and their values."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from omegaconf import OmegaConf
 from pydantic import BaseModel
@@ -65,7 +66,9 @@ def _choices(key: str, config: Mapping[str, Any]) -> Sequence[str]:
         kind = kind.model_fields[part].annotation
     if kind is bool:
         return ("true", "false")
-    return get_args(kind) if get_origin(kind) is Literal else ()
+    # A word, or "a word or a list of words".
+    choices = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    return [word for part in choices if get_origin(part) is Literal for word in get_args(part)]
 
 
 def _composed(given: Sequence[str]) -> dict[str, Any]:

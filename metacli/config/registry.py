@@ -22,9 +22,10 @@ class Component:
 
     kinds: task kinds it handles · inputs: what a backbone or features take, by what an item is · second_order: can be
     differentiated twice · weights: has some of its own · trains: has an outer loop · fixed_ways: its head is built
-    for one number of ways · queries: its training episodes need some · takes_head: the one that the group head names
-    · sources: of a data set, makes a source of episodes for each split of what it built · extra: the optional package
-    that it needs, and metacli's extra of the same name.
+    for one number of ways · queries: its training episodes need some · takes_head: the one that the group head names ·
+    batch_norm: has batch norms of its own, whatever the backbone has · whole_step: in training, its batch norms take the statistics of all tasks of a step
+    together · sources: of a data set, makes a source of episodes for each split of what it built · extra: the
+    optional package that it needs, and metacli's extra of the same name.
     """
 
     target: str
@@ -35,6 +36,8 @@ class Component:
     trains: bool = True
     fixed_ways: bool = False
     queries: bool = True
+    batch_norm: bool = False
+    whole_step: bool = False
     extra: str = ""
     inputs: tuple[str, ...] = ("image",)
     takes_head: bool = False
@@ -120,6 +123,10 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "adaptive_metagrad": replace(_MAML, kinds=("classify",)),
         "joint": replace(_MAML, schema=schema.Joint, kinds=("regress",)),
         "protonet": Component("metacli.paradigms.protonet:ProtoNet", schema.ProtoNet, weights=False),
+        "matchingnet": Component("metacli.paradigms.matchingnet:MatchingNet", schema.MatchingNet),
+        "gnn": Component(
+            "metacli.paradigms.gnn:GNN", schema.GNN, fixed_ways=True, batch_norm=True, whole_step=True
+        ),
         "r2d2": Component("metacli.paradigms.r2d2:R2D2", schema.R2D2),
         "meta_baseline": Component("metacli.paradigms.meta_baseline:MetaBaseline", schema.MetaBaseline),
         "frozen": _FROZEN,

@@ -299,17 +299,39 @@ class ResNet12(Backbone):
         return 2 ** len(self.widths)
 
 
+Downsample = Literal["max_pool", "stride", "none"]
+Padding = Literal["same", "valid"]
+
+
 class CNN(Backbone):
     widths: Widths
     kernel: Literal[1, 3, 5, 7]
-    downsample: Literal["max_pool", "stride", "none"]
+    downsample: Downsample | list[Downsample]
+    padding: Padding | list[Padding] = "same"
+    slope: Amount = 0.0
     read: Literal["flatten", "mean"]
     hidden: Natural
     norm: Norm
 
+    @model_validator(mode="after")
+    def _one_for_each_width(self) -> "CNN":
+        for key in ("downsample", "padding"):
+            value = getattr(self, key)
+            if isinstance(value, list) and len(value) != len(self.widths):
+                raise ValueError(
+                    f"{key}={value} should be one word, or a list of {len(self.widths)}, one for each of widths"
+                )
+        return self
+
     @property
     def smallest(self) -> int:
-        return 2 ** len(self.widths) if self.downsample == "max_pool" else 1
+        count, side = len(self.widths), 1
+        hows = self.downsample if isinstance(self.downsample, list) else [self.downsample] * count
+        edges = self.padding if isinstance(self.padding, list) else [self.padding] * count
+        for how, edge in zip(reversed(hows), reversed(edges), strict=True):
+            side = {"max_pool": 2 * side, "stride": 2 * side - 1, "none": side}[how]
+            side += self.kernel - 1 if edge == "valid" else 0
+        return side
 
 
 class RNN(Backbone):
@@ -479,6 +501,19 @@ class Reptile(Paradigm):
 
 class ProtoNet(Paradigm):
     pass
+
+
+class GNN(Paradigm):
+    bn_mode: Literal["running", "batch"]  # a support set without a query is no graph, so has no statistics
+    embedding: Count
+    width: Count
+    dropout: Annotated[float, Field(ge=0, lt=1), Number]
+    query_label: Literal["zeros", "uniform"]
+
+
+class MatchingNet(Paradigm):
+    full_context: bool
+    scale: Rate
 
 
 class R2D2(Paradigm):

@@ -10,7 +10,7 @@ from metacli.layers.fused import conv_norm
 from metacli.layers.norm import BatchNorm, GroupNorm, NoNorm, normalisation
 from metacli.layers.passes import Passes
 from metacli.layers.pooling import channels_last, max_pool
-from metacli.layers.recurrent import Recurrent
+from metacli.layers.recurrent import LSTMCell, Recurrent
 from metacli.layers.staged import Staged, recorded
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Conv2d",
     "CosineLinear",
     "GroupNorm",
+    "LSTMCell",
     "Linear",
     "NoNorm",
     "Passes",

@@ -46,6 +46,20 @@ class Recurrent(nn.Module):
         return torch.stack(states, 2)
 
 
+class LSTMCell(nn.Module):
+    """One step of torch.nn.LSTMCell: x [T, N, D], hidden state and memory [T, N, K] -> the next ones."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.input = Linear(inputs, 4 * outputs)
+        self.recurrent = Linear(outputs, 4 * outputs)
+        for gate in self.recurrent.weight.split(outputs):
+            nn.init.orthogonal_(gate)
+
+    def forward(self, x: Tensor, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        return _lstm(self.input(x), self.recurrent, hidden, memory)
+
+
 def _gru(now: Tensor, recurrent: nn.Module, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
     reset, update, new = now.chunk(3, -1)
     own_reset, own_update, own_new = recurrent(hidden).chunk(3, -1)

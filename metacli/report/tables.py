@@ -82,7 +82,7 @@ def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         *metrics,
         ("episodes", wording.episodes(protocol["episode"][protocol["split"]])),
         ("split", str(protocol["split"])),
-        ("bn_mode", wording.bn_mode(protocol["bn_mode"])),
+        ("bn_mode", wording.bn_mode(protocol["bn_mode"], protocol.get("bn_statistics"))),
         ("order", wording.order(protocol["order"])),
         ("inner steps", wording.inner_steps(protocol.get("inner_steps"))),
         ("inner loss", wording.inner_loss(protocol.get("inner_loss"))),

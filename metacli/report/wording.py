@@ -14,9 +14,10 @@ BN_MODES = {
 }
 
 
-def bn_mode(mode: Any) -> str:
-    """'batch (transductive: ...)': whether a prediction may depend on the other queries."""
-    return f"{mode} ({BN_MODES[mode]})" if mode in BN_MODES else str(mode)
+def bn_mode(mode: Any, statistics: Any = "task") -> str:
+    """'batch (transductive: ...)': may a prediction depend on other queries; and whose statistics trained it."""
+    together = "; in training, all tasks of a step are normalised together" if statistics == "step" else ""
+    return f"{mode} ({BN_MODES[mode]}{together})" if mode in BN_MODES else str(mode)
 
 
 def metric(name: str, entry: Mapping[str, Any], plus_minus: str = "±") -> str:

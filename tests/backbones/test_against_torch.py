@@ -35,9 +35,10 @@ def plain_norm(kind, channels, batch_norm=nn.BatchNorm2d):
 
 
 class PlainConvNorm(nn.Module):
-    def __init__(self, inputs, outputs, *, kernel, norm, stride=1):
+    def __init__(self, inputs, outputs, *, kernel, norm, stride=1, padding="same"):
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=norm != "batch")
+        border = kernel // 2 if padding == "same" else 0
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, border, bias=norm != "batch")
         self.norm = plain_norm(norm, outputs)
 
     def forward(self, x):
@@ -83,22 +84,24 @@ class PlainDense(nn.Module):
 
 
 class PlainCNN(nn.Module):
-    def __init__(self, *, widths, kernel, downsample, read, hidden, norm):
+    def __init__(self, *, widths, kernel, downsample, read, hidden, norm, padding="same", slope=0.0):
         super().__init__()
-        stride = 2 if downsample == "stride" else 1
+        hows = [downsample] * 2 if isinstance(downsample, str) else downsample
+        edges = [padding] * 2 if isinstance(padding, str) else padding
         self.blocks = nn.ModuleList(
-            PlainConvNorm(*size, kernel=kernel, norm=norm, stride=stride)
-            for size in itertools.pairwise([SHAPE[0], *widths])
+            PlainConvNorm(*size, kernel=kernel, norm=norm, stride=2 if how == "stride" else 1, padding=edge)
+            for size, how, edge in zip(itertools.pairwise([SHAPE[0], *widths]), hows, edges, strict=True)
         )
-        self.pool = nn.MaxPool2d(2) if downsample == "max_pool" else nn.Identity()
+        self.pools = [nn.MaxPool2d(2) if how == "max_pool" else nn.Identity() for how in hows]
+        self.activation = nn.LeakyReLU(slope)
         self.read = read
         if hidden:
             places = {"max_pool": 2 * 2, "stride": 3 * 3}[downsample] if read == "flatten" else 1
             self.blocks.append(PlainDense(places * widths[-1], hidden, norm=norm))
 
     def forward(self, x):
-        for block in self.blocks[:2]:
-            x = self.pool(block(x).relu())
+        for block, pool in zip(self.blocks[:2], self.pools, strict=True):
+            x = pool(self.activation(block(x)))
         x = x.permute(0, 2, 3, 1).flatten(1) if self.read == "flatten" else x.mean((2, 3))
         return self.blocks[2](x) if len(self.blocks) > 2 else x
 
@@ -168,6 +171,25 @@ NETWORKS |= {
         (3, "stride", "flatten", 5, "batch"),
         (5, "stride", "mean", 5, "none"),
         (1, "none", "mean", 0, "group"),
+    )
+}
+NETWORKS |= {
+    f"cnn {downsample} {padding}": pair(
+        CNN,
+        PlainCNN,
+        widths=[4, 6],
+        kernel=3,
+        downsample=downsample,
+        padding=padding,
+        slope=slope,
+        read="flatten",
+        hidden=0,
+        norm="batch",
+    )
+    for downsample, padding, slope in (
+        (["max_pool", "none"], ["same", "valid"], 0.1),
+        (["max_pool", "none"], ["valid", "same"], 0.0),
+        ("stride", "valid", 0.2),
     )
 }
 NETWORKS |= {

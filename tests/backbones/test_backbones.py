@@ -11,6 +11,7 @@ from metacli.backbones.mlp import MLP
 from metacli.backbones.pixels import Pixels
 from metacli.backbones.resnet12 import ResNet12
 from metacli.backbones.rnn import RNN
+from metacli.config import schema
 
 
 def images(*shape):
@@ -150,6 +151,16 @@ def test_cnn_says_how_many_features_it_gives(side, downsample):
     for read, hidden in (("flatten", 0), ("mean", 0), ("flatten", 7)):
         backbone = CNN(shape=(1, side, 10), read=read, hidden=hidden, **options).double()
         assert backbone(images(1, side, 10)).shape == (2, 3, backbone.features)
+
+
+@pytest.mark.parametrize("downsample", ["max_pool", "stride", "none", ["none", "max_pool"]])
+@pytest.mark.parametrize("padding", ["same", "valid", ["valid", "same"]])
+def test_the_smallest_image_that_cnn_says_it_takes_leaves_one_pixel(padding, downsample):
+    options = {"widths": [2, 2], "kernel": 5, "downsample": downsample, "padding": padding}
+    options |= {"slope": 0.0, "read": "flatten", "hidden": 0, "norm": "none"}
+    side = schema.CNN(name="cnn", **options).smallest
+    assert CNN(shape=(1, side, side), **options).features == 2
+    assert CNN(shape=(1, side - 1, side - 1), **options).features < 2
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm", "tanh"])

@@ -47,6 +47,7 @@ def test_a_mistake_before_does_not_keep_the_rest_from_being_completed(mistake):
 
 def test_a_key_with_a_few_words_becomes_each_of_them():
     assert words("paradigm.order=") == {"paradigm.order=first ", "paradigm.order=second "}
+    assert words("backbone.padding=", "backbone=cnn") == {"backbone.padding=same ", "backbone.padding=valid "}
     assert words("report.split=") == {"report.split=test ", "report.split=val "}
     assert words("tracker.wandb.mode=", "tracker=wandb") == {
         "tracker.wandb.mode=offline ",

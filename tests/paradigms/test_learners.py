@@ -10,7 +10,9 @@ from metacli.data.images import ImageSource
 from metacli.data.sampler import EpisodeShape
 from metacli.episode import Examples, TaskSpec
 from metacli.evaluator import evaluate
+from metacli.paradigms.gnn import GNN
 from metacli.paradigms.maml import MAML
+from metacli.paradigms.matchingnet import MatchingNet
 from metacli.paradigms.meta_sgd import MetaSGD
 from metacli.paradigms.nearest_centroid import NearestCentroid
 from metacli.paradigms.protonet import ProtoNet
@@ -21,10 +23,24 @@ from metacli.runtime import seeded
 from metacli.trainer import Plan, Trainer
 
 GRADIENT = {"meta_sgd": MetaSGD, "reptile": Reptile}  # beside MAML; the contract shows that they learn
-TRAINED = ["maml", "fomaml", "anil", *GRADIENT, "protonet", "r2d2"]
+TRAINED = ["maml", "fomaml", "anil", *GRADIENT, "protonet", "r2d2", "gnn", "matchingnet", "full_context"]
 ALL = [*TRAINED, "nearest_centroid"]
-ANY_WAYS = ["protonet", "r2d2", "nearest_centroid"]  # whose outputs belong to the support set's classes alone
+IN_ORDER = ["full_context"]  # a sequence, to a network that reads it from both ends
+# Whose outputs belong to the classes of the support set alone.
+ANY_WAYS = [
+    "protonet",
+    "r2d2",
+    "matchingnet",
+    "full_context",
+    "nearest_centroid",
+]
 MODES = ["batch", "support", "running", "with_support_single"]
+FEWER_MODES = {"gnn": ["batch", "running"]}
+
+
+def with_modes(names):
+    cases = [(name, mode) for name in names for mode in FEWER_MODES.get(name, MODES)]
+    return pytest.mark.parametrize(("name", "bn_mode"), cases)
 
 
 @pytest.fixture
@@ -46,6 +62,30 @@ def make_learner(make_maml, make_adapting, make_backbone):
                 backbone = make_backbone(**backbone)
                 learner = R2D2(spec=spec, backbone=backbone, ridge=0.7, scale=2.0, bn_mode=bn_mode)
                 return learner.double()
+            case "matchingnet" | "full_context":
+                network = make_backbone(**backbone)
+                with seeded(0, "weights"):
+                    return MatchingNet(
+                        spec=spec,
+                        backbone=network,
+                        features=network.features,
+                        full_context=name == "full_context",
+                        scale=5.0,
+                        bn_mode=bn_mode,
+                    ).double()
+            case "gnn":
+                network = make_backbone(**backbone)
+                with seeded(0, "weights"):
+                    return GNN(
+                        spec=spec,
+                        backbone=network,
+                        features=network.features,
+                        embedding=5,
+                        width=4,
+                        dropout=0.3,
+                        query_label="zeros",
+                        bn_mode=bn_mode,
+                    ).double()
             case "nearest_centroid":
                 network = make_backbone(**backbone)
                 return NearestCentroid(spec=spec, backbone=network, distance="euclidean", bn_mode=bn_mode)
@@ -54,8 +94,7 @@ def make_learner(make_maml, make_adapting, make_backbone):
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("bn_mode", MODES)
-@pytest.mark.parametrize("name", ALL)
+@with_modes(ALL)
 def test_adapting_leaves_the_learner_as_it_was(name, bn_mode, training, make_learner, make_episode):
     learner, episode = make_learner(name, bn_mode=bn_mode).train(training), make_episode()
     before = {name: tensor.clone() for name, tensor in learner.state_dict().items()}
@@ -71,8 +110,7 @@ def test_adapting_leaves_the_learner_as_it_was(name, bn_mode, training, make_lea
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("bn_mode", MODES)
-@pytest.mark.parametrize("name", ALL)
+@with_modes(ALL)
 def test_predictions_depend_on_the_other_queries_in_transductive_modes_only(
     name, bn_mode, training, make_learner, make_episode
 ):
@@ -84,8 +122,7 @@ def test_predictions_depend_on_the_other_queries_in_transductive_modes_only(
     assert same == (bn_mode == "support" or (bn_mode != "batch" and not training))
 
 
-@pytest.mark.parametrize("bn_mode", MODES)
-@pytest.mark.parametrize("name", ALL)
+@with_modes(ALL)
 def test_every_task_is_adapted_to_alone(name, bn_mode, make_learner, make_episode):
     learner, episode = make_learner(name, bn_mode=bn_mode).eval(), make_episode(tasks=3)
     together = learner.adapt(episode.support)
@@ -98,7 +135,7 @@ def test_every_task_is_adapted_to_alone(name, bn_mode, make_learner, make_episod
     assert all(len(tensor) == 3 for tensor in together.state.values())
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name != "reptile"])  # whose minibatches it decides
+@pytest.mark.parametrize("name", [name for name in ALL if name not in IN_ORDER])
 def test_the_order_of_the_support_set_does_not_matter(name, make_learner, make_episode):
     learner, episode = make_learner(name), make_episode()
     order = torch.randperm(6, generator=torch.Generator().manual_seed(0))
@@ -131,8 +168,7 @@ def test_the_ways_at_evaluation_may_differ_from_those_of_training(name, make_lea
     assert learner.adapt(support)(episode.query.inputs).shape == (2, 9, 2)
 
 
-@pytest.mark.parametrize("bn_mode", MODES)
-@pytest.mark.parametrize("name", TRAINED)
+@with_modes([name for name in TRAINED if name != "gnn"])  # which declares that it does
 def test_the_gradient_does_not_depend_on_the_chunk(name, bn_mode, make_learner, make_episode):
     learner, episode = make_learner(name, bn_mode=bn_mode), make_episode(tasks=4)
     found = []
@@ -154,9 +190,9 @@ def test_a_detached_predictor_predicts_the_same(name, make_learner, make_episode
     assert not any(tensor.requires_grad for tensor in detached.state.values())
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [name for name in ALL if name not in IN_ORDER])
 def test_support_items_that_do_not_count_have_no_influence(name, make_learner, make_episode):
-    learner, episode = make_learner(name, norm="none"), make_episode()
+    learner, episode = make_learner(name, bn_mode="running").eval(), make_episode()
     support = episode.support
     noisy = {"x": support.inputs["x"].clone()}
     noisy["x"][:, 0] = 7.0
@@ -193,6 +229,9 @@ def toy_learner(name, spec):
         backbone = Conv4(shape=spec.shape, width=16, depth=2, downsample="max_pool", norm="batch")
         common = {"spec": spec, "backbone": backbone, "bn_mode": "running"}
         match name:
+            case "matchingnet" | "full_context":
+                full = name == "full_context"
+                return MatchingNet(**common, features=backbone.features, full_context=full, scale=10.0)
             case "protonet":
                 return ProtoNet(**common)
             case "r2d2":
@@ -213,7 +252,7 @@ def toy_learner(name, spec):
     )
 
 
-@pytest.mark.parametrize("name", [name for name in TRAINED if name not in GRADIENT])
+@pytest.mark.parametrize("name", [name for name in TRAINED if name not in (*GRADIENT, "gnn")])
 def test_it_learns_what_helps_with_classes_it_has_never_seen(name, table, tmp_path, device):
     shape = EpisodeShape(ways=3, shots=1, queries=5)
     train, test = (ImageSource(table=table, split=split, device=device) for split in ("train", "test"))

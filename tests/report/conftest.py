@@ -70,6 +70,7 @@ def protocol():
     block = {"ways": 5, "shots": 1, "queries": 4, "count": 40}
     return {
         "bn_mode": "batch",
+        "bn_statistics": "task",
         "order": "second",
         "inner_steps": {"train": 1, "test": 5},
         "inner_loss": "sum_over_k",
