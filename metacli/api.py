@@ -181,7 +181,7 @@ def _trainer(
     sampler = source.sampler(build.episode_shape(config.episode.train))
     quiet = Console(live=False)
     plan = Plan(
-        **config.trainer.model_dump(),
+        **config.trainer.model_dump() | {"chunk": experiment.chunk},
         **build.rate(config.optimizer),
         seed=config.seed,
         metric=experiment.headline,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from metacli import build, provenance
+from metacli.chunk import LARGEST, automatic, kept_by, memory
 from metacli.config.compatibility import asked_splits, is_fitted
 from metacli.config.construct import construct_several
 from metacli.config.origins import origins
@@ -22,7 +23,7 @@ from metacli.evaluator import Evaluation, evaluate
 from metacli.learner import Learner
 from metacli.metrics import HEADLINE
 from metacli.rundir import RunFolder
-from metacli.runtime import prepare, resolve_device, resolve_threads
+from metacli.runtime import generator, prepare, resolve_device, resolve_threads, seeded
 from metacli.trackers.tracker import Tracker
 
 
@@ -34,6 +35,7 @@ class Experiment:
     device: torch.device
     threads: int
     ranks: Ranks
+    chunk: int
     data: build.Data
     learner: Learner
     trackers: Mapping[str, Tracker]
@@ -42,14 +44,12 @@ class Experiment:
         """The learner on the fixed episodes of a split, or another, which the others of its ranks do not know."""
         shape = getattr(self.config.episode, split)
         source = self.data.sources[split]
-        episodes = source.fixed_episodes(
-            source.sampler(build.episode_shape(shape)), shape.count, self.config.trainer.chunk
-        )
+        episodes = source.fixed_episodes(source.sampler(build.episode_shape(shape)), shape.count, self.chunk)
         ranks = ALONE if learner else self.ranks
         if ranks.world > 1:
             self.learner.load_state_dict(ranks.from_first(self.learner.state_dict()))
         with console.counting(f"{split} episodes", shape.count) as progress:
-            among = -(-shape.count // self.config.trainer.chunk)
+            among = -(-shape.count // self.chunk)
             return evaluate(
                 learner or self.learner, episodes, self.data.table, progress, self.crew, among, ranks
             )
@@ -92,7 +92,7 @@ class Experiment:
             "device": self.device_name,
             "threads": self.threads,
             "processes": self.ranks.world,
-            "chunk": self.config.trainer.chunk,
+            "chunk": self.chunk,
             "task": asdict(self.learner.spec),
             "data": {
                 "fingerprint": table.fingerprint,
@@ -114,12 +114,13 @@ def assemble(config: Config, ranks: Ranks = ALONE, classes: int | None = None) -
     data = build.build_data(config, device)
     learner = build.build_learner(config, data.table, device, classes)
     trackers = construct_several("tracker", config.tracker)
-    experiment = Experiment(config, device, threads, ranks, data, learner, trackers)
     for split in asked_splits(config) if classes is None else (config.report.split,):
         data.sources[split].sampler(build.episode_shape(getattr(config.episode, split)))
     ranks.meet()
-    _require_same(experiment)
-    return experiment
+    _require_same(ranks, data)
+    trains = classes is None and component("paradigm", config.paradigm.name).trains
+    chunk = _chunk(config, "train" if trains else config.report.split, device, threads, ranks, data, learner)
+    return Experiment(config, device, threads, ranks, chunk, data, learner, trackers)
 
 
 def classes_of(trained: RunFolder) -> int:
@@ -128,10 +129,45 @@ def classes_of(trained: RunFolder) -> int:
     return classes
 
 
-def _require_same(experiment: Experiment) -> None:
+def _chunk(
+    config: Config,
+    split: str,
+    device: torch.device,
+    threads: int,
+    ranks: Ranks,
+    data: build.Data,
+    learner: Learner,
+) -> int:
+    """What the config says, or auto stands for; then the first rank decides, by one task of `split`."""
+    asked = config.trainer.chunk
+    if isinstance(asked, int):
+        return asked
+    tasks = config.trainer.meta_batch if split == "train" else 1
+    found = 1
+    if ranks.first:
+        source = data.sources[split]
+        sampler = source.sampler(build.episode_shape(getattr(config.episode, split)))
+        episode = source.episode(sampler, seed=config.seed, step=0, tasks=1)
+        with seeded(config.seed, "chunk"):
+            learner.begin_step(0, config.trainer.steps, generator(config.seed, "begin_step"))
+            kept = kept_by(lambda: learner.meta_loss(episode))
+        found = automatic(
+            tasks,
+            threads=threads if device.type == "cpu" else 1,
+            world=ranks.world,
+            beside=ranks.launch.beside if device.type == "cpu" else 1,
+            memory=memory(device),
+            kept=kept,
+            largest=LARGEST[device.type],
+        )
+    chunk: int = ranks.from_first({"chunk": found})["chunk"]
+    return chunk
+
+
+def _require_same(ranks: Ranks, data: build.Data) -> None:
     """Raises UserError where another machine's data or versions are not those of the first."""
-    own = {"data": experiment.data.table.fingerprint, **provenance.versions()}
-    theirs = experiment.ranks.from_first(own)
+    own = {"data": data.table.fingerprint, **provenance.versions()}
+    theirs = ranks.from_first(own)
     for name in ("data", "metacli", "torch"):
         if theirs[name] != own[name]:
             raise UserError(

@@ -19,6 +19,7 @@ FLOORS = {
     "files": 0,
     "episode": 0,
     "runtime": 0,
+    "chunk": 0,
     "launched": 0,
     "objectives": 1,
     "metrics": 1,

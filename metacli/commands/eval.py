@@ -22,6 +22,8 @@ def run(arguments: list[str]) -> int:
 def evaluation(saved: RunFolder, overrides: Sequence[str]) -> Job:
     """An evaluation of `saved` with `overrides`, to be. Raises UserError where its weights do not go with them."""
     trained = validate(saved.config()).plain()  # with the keys that came after it was saved
+    # What auto would stand for where nothing is trained is another number, and rounds otherwise.
+    trained["trainer"]["chunk"] = saved.manifest()["chunk"]
     asked = changed(saved, trained, overrides)
     values = _with_training_of(trained, asked.values)
     for group in ("paradigm", "features", "backbone"):

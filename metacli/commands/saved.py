@@ -37,9 +37,10 @@ def changed(run: RunFolder, values: Mapping[str, Any], overrides: Sequence[str])
 
 
 def as_it_ran(run: RunFolder) -> dict[str, Any]:
-    """The run's values with the device and threads that "auto" stood for."""
+    """The run's values with the device, threads and chunk that "auto" stood for."""
     values, manifest = run.config(), run.manifest()
     values["device"] |= {"name": manifest["device"], "threads": manifest["threads"]}
+    values["trainer"] |= {"chunk": manifest["chunk"]}
     return values
 
 

@@ -227,7 +227,8 @@ def _check_processes(config: Config, trains: bool) -> None:
             f"{said}: device.name={name} is a single device",
             "device.name=cuda takes one GPU for each process, device.name=cpu shares the cores",
         )
-    tasks, chunk = config.trainer.meta_batch, config.trainer.chunk
+    tasks = config.trainer.meta_batch
+    chunk = 1 if config.trainer.chunk == "auto" else config.trainer.chunk
     chunks = math.ceil(tasks / chunk)
     if trains and launch.world > chunks:
         lower = f"lower trainer.chunk to {tasks // launch.world}" if tasks >= launch.world else ""

@@ -42,6 +42,12 @@ def _absolute_file(path: str) -> str:
     return _absolute(path) if os.path.isfile(_absolute(path)) else path
 
 
+def _auto(value: Any) -> Any:
+    if value == "auto" or (type(value) is int and value >= 1):
+        return value
+    raise ValueError("should be a whole number from 1, or auto")
+
+
 def _ascending(ends: list[float]) -> list[float]:
     if len(ends) != 2 or not ends[0] < ends[1]:
         raise ValueError("should be [low, high] with low < high")
@@ -72,6 +78,7 @@ File = Annotated[str, AfterValidator(_absolute_file)]
 Store = Annotated[str, AfterValidator(_store)]
 Word = Annotated[str, Field(min_length=1)]
 Side = Annotated[int, Field(ge=1, le=4096), Number]  # of an image, in pixels
+Chunk = Annotated[Annotated[int, Field(le=_LARGEST)] | Literal["auto"], BeforeValidator(_auto)]
 Threads = Annotated[int, Field(ge=0, le=1024), Number]
 
 Widths = Annotated[list[Count], Field(min_length=1)]
@@ -555,7 +562,7 @@ class MLflow(Node):
 class Trainer(Node):
     steps: Count
     meta_batch: Count
-    chunk: Count
+    chunk: Chunk
     val_every: Count
     log_every: Count
     patience: Natural

@@ -65,6 +65,25 @@ def test_a_rerun_is_identical_and_says_so(runs, finished, tmp_path):
     assert config(again) == config(finished) | {"device": config(finished)["device"] | {"name": "cpu"}}
 
 
+def test_what_auto_chose_stays_chosen(forks, runs, finished, settings, tmp_path):
+    """For one thread that is all of a meta-batch of four, as the finished run was told; for two it would be half."""
+    folder = tmp_path / "auto"
+    folder.mkdir()
+    forks.start("train", *settings, "trainer.chunk=auto", folder=folder).wait().succeeded()
+    run = new_run(folder)
+    assert config(run)["trainer"]["chunk"] == "auto"
+    assert RunFolder(run).manifest()["chunk"] == 4
+    assert RunFolder(run).manifest()["result_hash"] == RunFolder(finished).manifest()["result_hash"]
+    for command in ("rerun", "eval"):
+        runs(command, str(run), "device.threads=2").succeeded()
+    for again in (new_run(tmp_path), evaluation(run)):
+        assert RunFolder(again).manifest()["threads"] == 2
+        assert RunFolder(again).manifest()["chunk"] == 4
+        assert config(again)["trainer"]["chunk"] == 4
+    runs("eval", str(run), "trainer.chunk=3").succeeded()
+    assert {RunFolder(path).manifest()["chunk"] for path in (run / "evaluations").iterdir()} == {3, 4}
+
+
 def test_a_rerun_that_differs_exits_with_one_and_says_in_what(runs, copy):
     run = RunFolder(copy)
     older = run.manifest()["versions"] | {"torch": "1.0"}
