@@ -22,10 +22,10 @@ class Component:
 
     kinds: task kinds it handles · inputs: what a backbone or features take, by what an item is · second_order: can be
     differentiated twice · weights: has some of its own · trains: has an outer loop · fixed_ways: its head is built
-    for one number of ways · queries: its training episodes need some · takes_head: the one that the group head names ·
-    batch_norm: has batch norms of its own, whatever the backbone has · whole_step: in training, its batch norms take the statistics of all tasks of a step
-    together · sources: of a data set, makes a source of episodes for each split of what it built · extra: the
-    optional package that it needs, and metacli's extra of the same name.
+    for one number of ways · queries: its training episodes need some · takes_head: the one that the group head names
+    · batch_norm: has batch norms of its own, whatever the backbone has · whole_step: in training, its batch norms
+    take the statistics of all tasks of a step together · sources: of a data set, makes a source of episodes for each
+    split of what it built · extra: the optional package that it needs, and metacli's extra of the same name.
     """
 
     target: str
