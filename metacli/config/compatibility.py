@@ -41,9 +41,10 @@ def check(
             f"backbone={config.backbone.name}: it has no weights, nor has {config.paradigm.name}: nothing to train",
             "choose another backbone (metacli list backbone), or paradigm=nearest_centroid",
         )
-    if trains and paradigm.whole_step and config.trainer.chunk < config.trainer.meta_batch:
+    chunk = config.trainer.chunk
+    if trains and paradigm.whole_step and (chunk == "auto" or chunk < config.trainer.meta_batch):
         raise UserError(
-            f"trainer.chunk={config.trainer.chunk}: {config.paradigm.name} takes batch norm's statistics over all "
+            f"trainer.chunk={chunk}: {config.paradigm.name} takes batch norm's statistics over all "
             f"{config.trainer.meta_batch} tasks of a step (trainer.meta_batch), which have to be computed together",
             f"use trainer.chunk={config.trainer.meta_batch}",
         )
