@@ -143,6 +143,8 @@ def _chunk(
     if isinstance(asked, int):
         return asked
     tasks = config.trainer.meta_batch if split == "train" else 1
+    if split == "train" and component("paradigm", config.paradigm.name).whole_step:
+        return tasks
     found = 1
     if ranks.first:
         source = data.sources[split]

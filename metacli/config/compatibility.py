@@ -42,11 +42,11 @@ def check(
             "choose another backbone (metacli list backbone), or paradigm=nearest_centroid",
         )
     chunk = config.trainer.chunk
-    if trains and paradigm.whole_step and (chunk == "auto" or chunk < config.trainer.meta_batch):
+    if trains and paradigm.whole_step and chunk != "auto" and chunk < config.trainer.meta_batch:
         raise UserError(
             f"trainer.chunk={chunk}: {config.paradigm.name} takes batch norm's statistics over all "
             f"{config.trainer.meta_batch} tasks of a step (trainer.meta_batch), which have to be computed together",
-            f"use trainer.chunk={config.trainer.meta_batch}",
+            f"use trainer.chunk={config.trainer.meta_batch}, or auto",
         )
     if trains and paradigm.fixed_ways and data.kind == "classify":
         check_fixed_ways(config, config.episode.train.ways)
@@ -229,11 +229,12 @@ def _check_processes(config: Config, trains: bool) -> None:
             "device.name=cuda takes one GPU for each process, device.name=cpu shares the cores",
         )
     tasks = config.trainer.meta_batch
-    chunk = 1 if config.trainer.chunk == "auto" else config.trainer.chunk
+    together = component("paradigm", config.paradigm.name).whole_step
+    chunk = config.trainer.chunk if config.trainer.chunk != "auto" else tasks if together else 1
     chunks = math.ceil(tasks / chunk)
     if trains and launch.world > chunks:
         lower = f"lower trainer.chunk to {tasks // launch.world}" if tasks >= launch.world else ""
-        if component("paradigm", config.paradigm.name).whole_step:
+        if together:
             lower = f"{config.paradigm.name} computes them together, in one process"
         raise UserError(
             f"{said}: a meta-batch of {tasks} tasks has {chunks} chunk{'s' * (chunks > 1)} of {chunk} to share",

@@ -123,9 +123,12 @@ def config(*overrides):
 
 def test_a_chunk_that_would_cut_a_step_is_refused():
     check(config(), described())
-    with pytest.raises(UserError, match=r"trainer\.chunk=4: gnn .*8\s*tasks.*\nuse trainer\.chunk=8"):
+    with pytest.raises(
+        UserError, match=r"trainer\.chunk=4: gnn .*8\s*tasks.*\nuse trainer\.chunk=8, or auto"
+    ):
         check(config("trainer.chunk=4"), described())
     check(config("trainer.chunk=4"), described(), training=False)
+    check(config("trainer.chunk=auto"), described())
     with pytest.raises(
         UserError, match=r"device\.processes=2: .*\n?.*gnn computes them together, in one process"
     ):
