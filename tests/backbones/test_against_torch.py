@@ -84,7 +84,7 @@ class PlainDense(nn.Module):
 
 
 class PlainCNN(nn.Module):
-    def __init__(self, *, widths, kernel, downsample, read, hidden, norm, padding="same", slope=0.0):
+    def __init__(self, *, widths, kernel, downsample, read, hidden, norm, padding, slope):
         super().__init__()
         hows = [downsample] * 2 if isinstance(downsample, str) else downsample
         edges = [padding] * 2 if isinstance(padding, str) else padding
@@ -162,6 +162,8 @@ NETWORKS |= {
         widths=[4, 6],
         kernel=kernel,
         downsample=downsample,
+        padding="same",
+        slope=0.0,
         read=read,
         hidden=hidden,
         norm=norm,

@@ -147,9 +147,9 @@ def test_resnet12_has_the_parameters_of_the_published_ones(widths, millions):
 @pytest.mark.parametrize("downsample", ["max_pool", "stride", "none"])
 @pytest.mark.parametrize("side", [4, 9])
 def test_cnn_says_how_many_features_it_gives(side, downsample):
-    options = {"widths": [4, 6], "kernel": 5, "downsample": downsample, "norm": "none"}
+    options = {"widths": [4, 6], "kernel": 5, "downsample": downsample, "padding": "same", "slope": 0.0}
     for read, hidden in (("flatten", 0), ("mean", 0), ("flatten", 7)):
-        backbone = CNN(shape=(1, side, 10), read=read, hidden=hidden, **options).double()
+        backbone = CNN(shape=(1, side, 10), read=read, hidden=hidden, norm="none", **options).double()
         assert backbone(images(1, side, 10)).shape == (2, 3, backbone.features)
 
 

@@ -50,7 +50,7 @@ def test_a_node_that_would_call_code_is_refused(path, key, composed):
         ("trainer.steps", 0, "trainer.steps=0"),
         ("optimizer.lr", 0, "optimizer.lr=0: input should be greater than 0"),
         ("optimizer.lr", float("inf"), "optimizer.lr=inf: input should be a finite number"),
-        ("optimizer.schedule", "linear", "'constant' or 'cosine'"),
+        ("optimizer.schedule", "step", "'constant', 'cosine' or 'linear'"),
         ("paradigm.order", "third", "'second' or 'first'"),
         ("paradigm.inner.lr", float("nan"), "paradigm.inner.lr=nan: input should be a finite number"),
         ("paradigm.moves.inner", [], "paradigm.moves.inner=[]"),
