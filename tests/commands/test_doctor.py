@@ -1,6 +1,7 @@
 """metacli doctor: what works here, and a problem with its way out for each thing that is broken."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -60,7 +61,7 @@ def test_every_problem_has_its_way_out_and_the_checks_after_it_go_on(runs, tmp_p
         (f"{own}/mine.yaml: unknown key trainer.stepz=3", 'did you mean "steps"?'),
     ):
         assert f"\n{problem}\n    {way_out}\n" in done.out
-    assert f"\n{own}/cut.yaml, line 1: " in done.out  # named once
+    assert re.search(rf"\n{own}/cut\.yaml, line [12]: ", done.out)  # named once; parsers differ in the line
     assert "second-order gradients are right" in done.out
 
 
