@@ -202,6 +202,7 @@ def _trainer(
         track=track,
         crew=experiment.crew,
         ranks=experiment.ranks,
+        versions=build.versions(config),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from metacli.attacks.adversary import Adversary, Trial
 from metacli.config import schema
 from metacli.config.compatibility import moves
 from metacli.config.construct import construct
@@ -18,7 +19,7 @@ from metacli.features.stacked import Stacked
 from metacli.learner import Learner
 from metacli.optim.domain import InDomain, memory_note
 from metacli.optim.experts import Variant
-from metacli.parts import moved
+from metacli.parts import Versions, as_it_is, moved
 from metacli.runtime import free_memory, seeded
 
 
@@ -72,13 +73,32 @@ def _on_backbone(group: str, node: Named, config: Config, spec: TaskSpec) -> Any
     shape = config.features.output(spec.shape, component("backbone", config.backbone.name).form)
     backbone = construct("backbone", config.backbone, shape=shape)
     whole = backbone if fitted is None else Stacked(fitted, backbone)
-    known = {"features": backbone.features, "train_classes": spec.train_classes}
+    known = {"features": backbone.features, "train_classes": spec.train_classes, "seed": config.seed}
+    if component(group, node.name).attacks_itself:
+        known["attack"] = construct("attack", config.attack)
     if component(group, node.name).takes_head:
         known["head"] = construct("head", config.head, **known)
     built = construct(group, node, spec=spec, backbone=whole, **known)
     if fitted is not None:
         fitted.requires_grad_("features" in moves(config, "outer"))
     return built
+
+
+def versions(config: Config) -> Versions:
+    """What is trained on in place of an episode."""
+    attack = construct("attack", config.attack)
+    if attack is None:
+        return as_it_is
+    return Adversary(attack, config.attack.train_on, config.seed).versions  # type: ignore[attr-defined]
+
+
+def trial(config: Config) -> Trial | None:
+    """Of test episodes: as they are, and at half of epsilon, epsilon, and twice as much."""
+    attack = construct("attack", config.attack)
+    if attack is None:
+        return None
+    grid = tuple(factor * attack.epsilon for factor in (0.0, 0.5, 1.0, 2.0))
+    return Trial(attack, grid, config.attack.episodes)  # type: ignore[attr-defined]
 
 
 def optimizer_for(node: schema.Optimizer, learner: Learner, steps: int) -> Optimizer:

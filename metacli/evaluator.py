@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacli.attacks.adversary import Trial
 from metacli.crew import SINGLE, Crew
 from metacli.data.table import Table
 from metacli.distributed import ALONE, Ranks
@@ -18,7 +20,7 @@ from metacli.learner import Learner
 from metacli.objectives import decode, objective
 from metacli.report.classification import ClassificationResults, SupportPicture
 from metacli.report.regression import RegressionResults
-from metacli.report.results import Results
+from metacli.report.results import Results, robustness
 
 PICTURED = 30  # queries of the episode that a report shows
 Arrays = dict[str, np.ndarray]
@@ -26,9 +28,13 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`result_hash` covers every output, `episode_hash` which items were asked."""
+    """`result_hash` covers every output, `episode_hash` which items were asked.
+
+    robustness: see `summarise`; empty where nothing was attacked.
+    """
 
     results: Results
+    robustness: list[dict[str, Any]]
     result_hash: str
     episode_hash: str
 
@@ -41,8 +47,10 @@ def evaluate(
     crew: Crew = SINGLE,
     among: int = 1,
     ranks: Ranks = ALONE,
+    trial: Trial | None = None,
 ) -> Evaluation:
-    """table: what the data set built · progress: called with the number of episodes done.
+    """table: what the data set built · progress: called with the number of episodes done · trial: what they are put to
+    besides.
 
     Ranks, and the crew of each, share `episodes`, which are `among` chunks.
 
@@ -54,7 +62,7 @@ def evaluate(
     parts: dict[int, dict[str, Tensor]] = {}
     done = 0
     ours = islice(episodes, ranks.rank, None, ranks.world)
-    for part in crew.each(_part, learner, ours, among):
+    for part in crew.each(partial(_part, trial=trial), learner, ours, among):
         parts[ranks.rank + ranks.world * len(parts)] = part
         done += ranks.world * len(part["outputs"])
         progress(done)
@@ -65,18 +73,23 @@ def evaluate(
         for name in parts[0]
     }
     questions = [whole[name].data for name in asked]
+    attacked = [whole[name].data for name in ("withstood", "least_confidence")] if trial else []
     return Evaluation(
         results=results(whole, table),
-        result_hash=digest(whole["outputs"].data, *questions),
+        robustness=robustness(trial.epsilons, whole["withstood"]) if trial else [],
+        result_hash=digest(whole["outputs"].data, *questions, *attacked),
         episode_hash=digest(table.fingerprint.encode(), *questions),
     )
 
 
 @torch.no_grad()
-def _part(learner: Learner, episode: Episode) -> dict[str, Tensor]:
-    outputs = learner.adapt(episode.support)(episode.query.inputs)
+def _part(learner: Learner, episode: Episode, trial: Trial | None) -> dict[str, Tensor]:
+    predictor = learner.adapt(episode.support)
     outcome, _, _ = _KINDS[learner.spec.kind]
-    return {name: kept.cpu() for name, kept in outcome(outputs, episode).items()}
+    kept = outcome(predictor(episode.query.inputs), episode)
+    if trial:
+        kept |= trial.outcome(learner, predictor, episode)
+    return {name: tensor.cpu() for name, tensor in kept.items()}
 
 
 def _classified(outputs: Tensor, episode: Episode) -> dict[str, Tensor]:

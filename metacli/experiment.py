@@ -40,8 +40,13 @@ class Experiment:
     learner: Learner
     trackers: Mapping[str, Tracker]
 
-    def evaluate(self, split: str, console: Console, learner: Learner | None = None) -> Evaluation:
-        """The learner on the fixed episodes of a split, or another, which the others of its ranks do not know."""
+    def evaluate(
+        self, split: str, console: Console, learner: Learner | None = None, *, attacked: bool = False
+    ) -> Evaluation:
+        """The learner on the fixed episodes of a split, or another, which the others of its ranks do not know.
+
+        attacked: by what the config says.
+        """
         shape = getattr(self.config.episode, split)
         source = self.data.sources[split]
         episodes = source.fixed_episodes(source.sampler(build.episode_shape(shape)), shape.count, self.chunk)
@@ -51,7 +56,14 @@ class Experiment:
         with console.counting(f"{split} episodes", shape.count) as progress:
             among = -(-shape.count // self.chunk)
             return evaluate(
-                learner or self.learner, episodes, self.data.table, progress, self.crew, among, ranks
+                learner or self.learner,
+                episodes,
+                self.data.table,
+                progress,
+                self.crew,
+                among,
+                ranks,
+                trial=build.trial(self.config) if attacked else None,
             )
 
     @property

@@ -37,7 +37,7 @@ def report(
     """Read the asked split once and write what came out. started: None where the report is made anew."""
     config = experiment.config
     before = (open_run(run.evaluates) if run.evaluates else run).stages()
-    evaluation = experiment.evaluate(config.report.split, console)
+    evaluation = experiment.evaluate(config.report.split, console, attacked=True)
     if started is None:
         _require_same(run, experiment, evaluation)
     facts = {
@@ -59,6 +59,7 @@ def report(
         | {"features": features_kept(config), "stages": before},
         facts,
         evaluation.result_hash,
+        evaluation.robustness,
     )
     primary = summary["primary"]
     headline = {"metric": primary, "split": config.report.split, **summary["metrics"][primary]}
@@ -70,6 +71,9 @@ def report(
     write_report(run.report, evaluation.results, summary, history, config_text, _command(run))
     measured = shown(primary, headline["mean"], headline["ci95"])
     console.say(f"{config.report.split} {METRICS[primary].words} {measured} over {headline['n']} episodes")
+    for entry in evaluation.robustness[1:]:
+        said = shown("accuracy", entry["mean"], entry["ci95"])
+        console.say(f"under {config.attack.name} of {entry['epsilon']:g} {said} over {entry['n']} episodes")
     console.say(f"report {run.report / 'report.html'}")
 
 
@@ -121,6 +125,7 @@ def _protocol(experiment: Experiment, episode_hash: str) -> dict[str, Any]:
         "selection": _selection(experiment),
         "class_overlap": table.class_overlap,
         "split": config.report.split,
+        **({} if config.attack.name == "none" else {"attack": config.attack.model_dump()}),
     }
 
 

@@ -4,7 +4,7 @@ The sum is taken in task order, whoever computed the parts and whichever was rea
 the size of the chunks alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,10 +26,20 @@ class Part:
     statistics: Statistics
 
 
-def part_of(learner: Learner, chunk: Episode, tasks: int) -> Part:
-    """tasks: of the whole step, over which the loss is a mean."""
+Versions = Callable[[Learner, Episode], Sequence[Episode]]
+
+
+def as_it_is(learner: Learner, chunk: Episode) -> Sequence[Episode]:
+    return [chunk]
+
+
+def part_of(learner: Learner, chunk: Episode, tasks: int, versions: Versions = as_it_is) -> Part:
+    """tasks: of the whole step, over which the loss is a mean · versions: what to train on in place of a chunk, the
+    mean of whose losses counts."""
+    trained_on = versions(learner, chunk)
     with recorded(learner, differentiable=False) as statistics:
-        losses = learner.meta_loss(chunk)
+        each = [learner.meta_loss(version) for version in trained_on]
+    losses = torch.stack(each).mean(0) if len(each) > 1 else each[0]
     moving = moved(learner)
     gradients = torch.autograd.grad(losses.sum() / tasks, moving, allow_unused=True)
     return Part(losses.detach(), gradients, statistics)

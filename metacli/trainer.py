@@ -30,7 +30,7 @@ from metacli.learner import Learner
 from metacli.metrics import METRICS, mean_ci95
 from metacli.optim.domain import HELD_BACK, InDomain
 from metacli.optim.schedule import Schedule, set_learning_rate
-from metacli.parts import Statistics, commit, moved, part_of, total
+from metacli.parts import Statistics, Versions, as_it_is, commit, moved, part_of, total
 from metacli.rundir import RunFolder
 from metacli.runtime import generator
 
@@ -86,7 +86,8 @@ class Trainer:
     """Trains `learner` on `episodes(step)`, selects by `validate()` -> the plan's metric of each episode, [E].
 
     run: its stage is the one that is trained · also: what else a validation measures · earlier: rows of the history
-    of the stages before · track: what else is done with a row · ranks: who share it, and all train at once.
+    of the stages before · track: what else is done with a row · ranks: who share it, and all train at once ·
+    versions: see `part_of`.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Trainer:
         track: Callable[[Mapping[str, Any]], None] = lambda row: None,
         crew: Crew = SINGLE,
         ranks: Ranks = ALONE,
+        versions: Versions = as_it_is,
     ) -> None:
         self.learner = learner
         self.optimizer = optimizer
@@ -117,6 +119,7 @@ class Trainer:
         self.track = track
         self.crew = crew
         self.ranks = ranks
+        self.versions = versions
         self.progress = Progress()
 
     def resume(self) -> None:
@@ -187,7 +190,12 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         chunks, moving = list(episode.chunks(plan.chunk)), moved(self.learner)
         ours = chunks[self.ranks.rank :: self.ranks.world]
-        parts = self.crew.each(partial(part_of, tasks=len(episode)), self.learner, ours, among=len(chunks))
+        parts = self.crew.each(
+            partial(part_of, tasks=len(episode), versions=self.versions),
+            self.learner,
+            ours,
+            among=len(chunks),
+        )
         losses, statistics = total(
             self.ranks.in_order(parts, [len(chunk) for chunk in chunks], moving), moving
         )

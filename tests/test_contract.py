@@ -33,6 +33,7 @@ from metacli.weights import backbone_of, load_into
 PARADIGMS = sorted(option_files()["paradigm"])
 BACKBONES = sorted(option_files()["backbone"])
 OPTIMIZERS = sorted(option_files()["optimizer"])
+ATTACKS = sorted(set(option_files()["attack"]) - {"none"})
 HEADS = sorted(set(option_files()["head"]) - {"none"})
 FEATURES = sorted(set(option_files()["features"]) - {"none"})
 CLAIMS = [(name, kind) for name in PARADIGMS for kind in component("paradigm", name).kinds]
@@ -60,6 +61,8 @@ SMALL = {
     "optimizer.lr": 0.01,
     "pretrain.epochs": 1,
     "pretrain.batch": 80,
+    "attack.epsilon": 0.02,
+    "attack.episodes": 4,
     "head.epochs": 3,
     "head.batch": 2,
     "head.samples": 30,
@@ -240,6 +243,23 @@ def test_every_setting_of_pretraining_does_something(paradigm, ignored):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_setting_of_an_optimizer_does_something(optimizer, ignored):
     assert ignored(values("paradigm=anil", f"optimizer={optimizer}"), ["optimizer"]) == []
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_every_setting_of_an_attack_does_something(attack, ignored):
+    plain = values("paradigm=protonet", "backbone=mlp", f"attack={attack}", "attack.train_on=query")
+    assert ignored(plain, ["attack"]) == []
+
+
+@pytest.mark.parametrize("paradigm", [name for name, kind in CLAIMS if kind == "classify"])
+def test_what_every_paradigm_predicts_can_be_attacked(paradigm, table):
+    plain = values(f"paradigm={paradigm}", "backbone=conv4_stride", "attack=fgsm", "attack.epsilon=0.5")
+    check(validate(plain), described(validate(plain), table))
+    built = experiment.assemble(validate(plain))
+    before = deepcopy(built.learner.state_dict())
+    found = built.evaluate("test", Console(), attacked=True).robustness
+    assert [entry["n"] for entry in found] == [4] * 4
+    assert _same(before, built.learner.state_dict())
 
 
 @pytest.mark.parametrize("head", HEADS)

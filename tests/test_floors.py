@@ -68,6 +68,7 @@ BESIDE = {
     "runtime": {"errors"},
     "learner": {"objectives"},
     "layers": {"kernels"},
+    "attacks": {"layers"},
     "backbones": {"layers"},
     "heads": {"layers"},
     "features": {"layers", "data"},

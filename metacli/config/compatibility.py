@@ -63,6 +63,7 @@ def check(
                     f"paradigm.order=second: {group} {name} cannot be differentiated twice",
                     f"use paradigm.order=first, or another {group}",
                 )
+    _check_attack(config, data, trains)
     _check_processes(config, trains)
     if training:
         _check_installed(config)
@@ -242,6 +243,32 @@ def _check_processes(config: Config, trains: bool) -> None:
         )
 
 
+def _check_attack(config: Config, data: Description, trains: bool) -> None:
+    name, paradigm = config.attack.name, component("paradigm", config.paradigm.name)
+    if name == "none":
+        if trains and paradigm.attacks_itself:
+            raise UserError(f"attack=none: {config.paradigm.name} trains on attacked examples", "attack=fgsm")
+        return
+    if data.kind != "classify" or len(data.shape) != 3:
+        raise UserError(
+            f"attack={name}: it perturbs images that are to be classified, and dataset {config.dataset.name} has none",
+            "attack=none",
+        )
+    train_on = getattr(config.attack, "train_on", "none")
+    if not trains or train_on == "none":
+        return
+    if paradigm.attacks_itself:
+        raise UserError(
+            f"attack.train_on={train_on}: {config.paradigm.name} says itself what is attacked in training",
+            "attack.train_on=none",
+        )
+    if not paradigm.query_loss:
+        raise UserError(
+            f"attack.train_on={train_on}: {config.paradigm.name} is not trained on the loss of its queries",
+            "attack.train_on=none measures robust accuracy in the report; or another paradigm",
+        )
+
+
 def _check_installed(config: Config) -> None:
     """What is optional to install; the rest comes with metacli."""
     for group in SEVERAL:
@@ -312,6 +339,12 @@ def _without_effect(config: Config, keys: Sequence[str], data: Description, trai
         yield from _unread(keys, ["optimizer.sketch"], f"there is none with optimizer.variant={variant}")
     if not component("paradigm", config.paradigm.name).takes_head:
         yield from _unread(keys, ["head"], f"{config.paradigm.name} has a head of its own")
+    paradigm = component("paradigm", config.paradigm.name)
+    trains_on = paradigm.attacks_itself or getattr(config.attack, "train_on", "none") != "none"
+    if not (training and paradigm.trains and trains_on) and hasattr(config.attack, "eval_steps"):
+        yield from _unread(keys, ["attack.steps"], "no training episode is attacked")
+    if not (training and paradigm.trains):
+        yield from _unread(keys, ["attack.train_on"], "no training episode is attacked")
     if batch_norm_mode(config) == "none":
         yield from _unread(keys, ["paradigm.bn_mode"], f"backbone {config.backbone.name} has no batch norm")
 

@@ -9,7 +9,11 @@ from metacli.config.schema import Named, Node
 
 # Read by the registry, the report and the trainer, and of a group by what trains the component.
 _FOR_OTHERS = {"name", "family", "schedule"}
-FOR_TRAINING = {"features": {"fit"}, "pretrain": {"epochs", "batch", "held_out", "optimizer"}}
+FOR_TRAINING = {
+    "features": {"fit"},
+    "pretrain": {"epochs", "batch", "held_out", "optimizer"},
+    "attack": {"train_on", "episodes"},
+}
 
 
 def construct(group: str, node: Named, **context: Any) -> Any:

@@ -22,10 +22,12 @@ class Component:
 
     kinds: task kinds it handles · inputs: what a backbone or features take, by what an item is · second_order: can be
     differentiated twice · weights: has some of its own · trains: has an outer loop · fixed_ways: its head is built
-    for one number of ways · queries: its training episodes need some · takes_head: the one that the group head names
-    · batch_norm: has batch norms of its own, whatever the backbone has · whole_step: in training, its batch norms
-    take the statistics of all tasks of a step together · sources: of a data set, makes a source of episodes for each
-    split of what it built · extra: the optional package that it needs, and metacli's extra of the same name.
+    for one number of ways · queries: its training episodes need some · query_loss: is trained on the loss of its
+    queries, so that attacking them makes sense · attacks_itself: needs an attack, and says what is attacked ·
+    takes_head: the one that the group head names · batch_norm: has batch norms of its own, whatever the backbone has
+    · whole_step: in training, its batch norms take the statistics of all tasks of a step together · sources: of a
+    data set, makes a source of episodes for each split of what it built · extra: the optional package that it needs,
+    and metacli's extra of the same name.
     """
 
     target: str
@@ -38,6 +40,8 @@ class Component:
     queries: bool = True
     batch_norm: bool = False
     whole_step: bool = False
+    query_loss: bool = True
+    attacks_itself: bool = False
     extra: str = ""
     inputs: tuple[str, ...] = ("image",)
     takes_head: bool = False
@@ -111,13 +115,27 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
             "metacli.optim.adaptive_metagrad:AdaptiveMetaGrad", schema.AdaptiveMetaGrad
         ),
     },
+    "attack": {
+        "none": Component("metacli.attacks.none:none", schema.Attack),
+        "fgsm": Component("metacli.attacks.fgsm:FGSM", schema.Perturbation),
+        "pgd": Component("metacli.attacks.pgd:PGD", schema.PGD),
+        "fgm": Component("metacli.attacks.fgm:FGM", schema.Perturbation),
+        "freelb": Component("metacli.attacks.freelb:FreeLB", schema.FreeLB),
+    },
     "paradigm": {
         "maml": _MAML,
         "anil": _MAML,
         "fomaml": _MAML,
         "meta_sgd": replace(_MAML, target="metacli.paradigms.meta_sgd:MetaSGD", schema=schema.MetaSGD),
         "reptile": replace(
-            _MAML, target="metacli.paradigms.reptile:Reptile", schema=schema.Reptile, queries=False
+            _MAML,
+            target="metacli.paradigms.reptile:Reptile",
+            schema=schema.Reptile,
+            queries=False,
+            query_loss=False,
+        ),
+        "adml": replace(
+            _MAML, target="metacli.paradigms.adml:ADML", kinds=("classify",), attacks_itself=True
         ),
         "metagrad": replace(_MAML, kinds=("classify",)),
         "adaptive_metagrad": replace(_MAML, kinds=("classify",)),

@@ -437,6 +437,30 @@ class FineTuned(Head):
     epochs: Count
 
 
+# attack
+class Attack(Named):
+    pass
+
+
+class Perturbation(Attack):
+    epsilon: Rate
+    train_on: Literal["none", "query", "support", "both"]
+    episodes: Annotated[int, Field(ge=2, le=_LARGEST), Number]
+
+
+class PGD(Perturbation):
+    step: Rate
+    steps: Count
+    eval_steps: Count
+    restarts: Count
+
+
+class FreeLB(Perturbation):
+    start: Amount
+    step: Rate
+    steps: Count
+
+
 # paradigm
 class Paradigm(Named):
     family: Literal["agnostic", "dependent"]
@@ -601,6 +625,7 @@ class Config(Node):
     head: SerializeAsAny[Head] = Head(name="none")
     pretrain: SerializeAsAny[Pretrain] = Pretrain(name="none")
     optimizer: SerializeAsAny[Optimizer]
+    attack: SerializeAsAny[Attack] = Attack(name="none")
     trainer: Trainer
     paradigm: SerializeAsAny[Paradigm]
     device: Device

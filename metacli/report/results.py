@@ -34,8 +34,20 @@ class Results(Protocol):
         """Headings, and a row for each answer of each episode."""
 
 
+def robustness(epsilons: Sequence[float], withstood: np.ndarray) -> list[dict[str, Any]]:
+    """Accuracy at each epsilon. withstood [E, Q, len(epsilons)]: which answers stay right, the first column at 0."""
+    return [
+        {"epsilon": epsilon, **_over_episodes("accuracy", right.mean(axis=1))}
+        for epsilon, right in zip(epsilons, np.moveaxis(withstood, 2, 0), strict=True)
+    ]
+
+
 def summarise(
-    results: Results, protocol: dict[str, Any], run: dict[str, Any], result_hash: str
+    results: Results,
+    protocol: dict[str, Any],
+    run: dict[str, Any],
+    result_hash: str,
+    robust: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """What report.json holds: plain Python values, and None for a number that is not finite.
 
@@ -43,6 +55,8 @@ def summarise(
     inner_loss (mean, sum_over_k), episode {train, val, test: {ways, shots, queries (a class), count}}, episode_hash,
     selection, class_overlap (how many classes stand in more than one split), split, stages {name: see wording.stage},
     features: see wording.features.
+    robust: an entry {epsilon, mean, ci95, n, unit} of accuracy under attack for each epsilon, 0 the first; where there
+    are any, protocol's `attack` has the settings.
     run: paradigm, family, dataset, backbone, seed, device, threads, seconds_train, seconds_total, parameters,
     weights (whose: "of this run", or of which).
     """
@@ -52,6 +66,7 @@ def summarise(
         "metrics": {name: _over_episodes(name, values) for name, values in results.values().items()}
         | {name: _entry(name, value, None, items) for name, (value, items) in results.pooled().items()},
         **results.tables(),
+        **({"robust": [dict(entry) for entry in robust]} if robust else {}),
         "protocol": protocol,
         "run": run,
         "result_hash": result_hash,

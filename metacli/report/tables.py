@@ -78,8 +78,16 @@ def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         (METRICS[name].words, f"{wording.metric(name, entry, '+-')} ({wording.basis(name, entry)})")
         for name, entry in summary["metrics"].items()
     ]
+    robust = [
+        (
+            f"robust at {entry['epsilon']:g}",
+            f"{wording.metric('accuracy', entry, '+-')} ({wording.basis('accuracy', entry)})",
+        )
+        for entry in summary.get("robust", [])
+    ]
     return [
         *metrics,
+        *robust,
         ("episodes", wording.episodes(protocol["episode"][protocol["split"]])),
         ("split", str(protocol["split"])),
         ("bn_mode", wording.bn_mode(protocol["bn_mode"], protocol.get("bn_statistics"))),
@@ -88,6 +96,7 @@ def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("inner loss", wording.inner_loss(protocol.get("inner_loss"))),
         *([("features", wording.features(protocol["features"]))] if protocol.get("features") else []),
         *((f"{name} stage", wording.stage(stage)) for name, stage in protocol.get("stages", {}).items()),
+        *([("attack", wording.attack(protocol["attack"]))] if "attack" in protocol else []),
         ("selection", str(protocol["selection"])),
         *([("class overlap", wording.overlap(protocol["class_overlap"]))] if summary["per_class"] else []),
         ("run", f"{run['paradigm']} on {run['dataset']}, backbone {run['backbone']}, seed {run['seed']}"),

@@ -102,6 +102,13 @@ def stage(facts: Mapping[str, Any]) -> str:
     return f"{said}: {', '.join(measured)}" if measured else said
 
 
+def attack(settings: Mapping[str, Any]) -> str:
+    """'pgd: epsilon 0.1, step 0.25, ..., trained on query'"""
+    values = {key: value for key, value in settings.items() if key not in ("name", "train_on")}
+    said = ", ".join(f"{key} {value:g}" for key, value in values.items())
+    return f"{settings['name']}: {said}; in training on {settings['train_on']}"
+
+
 def duration(seconds: float | None) -> str:
     if seconds is None:
         return "not measured"

@@ -315,3 +315,45 @@ def test_reptile_refuses_to_move_outside_what_stays_inside(inner, outer, notes):
     with pytest.raises(UserError, match=rf"moves\.outer=\[{outer}\]: Reptile .* moves\.inner=\[{inner}\]"):
         notes("paradigm=reptile", *moves)
     assert notes("paradigm=reptile", "paradigm.moves.outer=[last_block,bias]") == []
+
+
+def test_an_attack_is_refused_where_there_are_no_images_to_classify(composed):
+    config = validate(composed("dataset=sinusoid", "attack=pgd"))
+    functions = Description((1,), {"train": {}, "val": {}, "test": {}}, kind="regress")
+    with pytest.raises(
+        UserError, match="attack=pgd: it perturbs images that are to be classified, and dataset sinusoid"
+    ):
+        check(config, functions)
+
+
+def test_a_method_that_needs_an_attack_has_one_and_says_itself_what_it_is_on(notes):
+    assert notes("paradigm=adml", "attack.epsilon=0.2") == []
+    assert notes("paradigm=adml", "attack=pgd", "attack.steps=3") == []
+    with pytest.raises(UserError, match="attack=none: adml trains on attacked examples"):
+        notes("paradigm=adml", "attack=none")
+    with pytest.raises(UserError, match=r"attack\.train_on=query: adml says itself what is attacked"):
+        notes("paradigm=adml", "attack.train_on=query")
+
+
+def test_attacking_the_training_of_what_has_no_query_loss_is_refused(notes, monkeypatch):
+    assert notes("paradigm=protonet", "attack=pgd", "attack.train_on=query", "attack.steps=3") == []
+    other = replace(registry.component("paradigm", "protonet"), query_loss=False)
+    monkeypatch.setitem(registry.components("paradigm"), "protonet", other)
+    with pytest.raises(
+        UserError, match=r"attack\.train_on=support: protonet is not trained on the loss of its queries"
+    ):
+        notes("paradigm=protonet", "attack=pgd", "attack.train_on=support")
+    assert notes("paradigm=protonet", "attack=pgd") == []
+
+
+def test_what_an_attack_does_in_training_is_said_to_have_no_effect_where_nothing_is_attacked_there(
+    composed, notes
+):
+    said = ["attack.steps has no effect: no training episode is attacked"]
+    assert notes("paradigm=maml", "attack=pgd", "attack.steps=3") == said
+    assert notes("paradigm=maml", "attack=freelb", "attack.steps=2") == []  # in the report, too
+    keys = ["attack.steps=3", "attack.train_on=query"]
+    again = check(validate(composed("attack=pgd", *keys)), described(), keys, training=False)
+    assert again == [
+        f"{key.partition('=')[0]} has no effect: no training episode is attacked" for key in keys
+    ]

@@ -26,16 +26,17 @@ PAIRS = [(p, b) for p in option_files()["paradigm"] for b in option_files()["bac
 CONTEXT = {
     "dataset": set(),
     "features": {"shape", "form", "output"},
+    "attack": set(),
     "backbone": {"shape"},
     "optimizer": {"params", "horizon", "per_task"},
     "head": {"features", "train_classes"},
     "pretrain": {"spec", "backbone", "features"},
-    "paradigm": {"spec", "backbone", "features", "head"},
+    "paradigm": {"attack", "seed", "spec", "backbone", "features", "head"},
 }
 
 LATER = {
     "CNN": {"padding", "slope"},
-    "Config": {"features", "head", "pretrain"},
+    "Config": {"attack", "features", "head", "pretrain"},
     "Device": {"processes"},
     "ImageFolder": {"augment"},
     "Augment": {"flip", "crop", "colour"},

@@ -19,6 +19,7 @@ CHOICES = {
     "head": "none",
     "pretrain": "none",
     "optimizer": "adam",
+    "attack": "none",
     "trainer": "short",
     "device": "auto",
     "report": "default",

@@ -64,7 +64,7 @@ def make_adapting(make_backbone):
     def make(method, *, backbone=None, **options):
         """A gradient-based learner in float64; what is not among `options` is as in USUAL."""
         network = make_backbone(**backbone or {})
-        options = USUAL | OWN[method] | options
+        options = USUAL | OWN.get(method, {}) | options
         with seeded(0, "weights"):
             learner = method(
                 spec=TaskSpec("classify", (1, 9, 10), WAYS),

@@ -1,0 +1,75 @@
+"""ADML: MAML whose inner loop sees clean or attacked examples, and whose outer loop sees the other kind.
+
+Yin, Tang, Xu & Wang, "Adversarial Meta-Learning", 2018. Of each task two weights are adapted from the same start, one
+to its support set as it is and one to the attacked one; the queries as they are judge the latter, attacked queries
+the former. Both sets are attacked at the start, before any inner step. The paper makes two outer updates, one after
+the other; here one step descends the mean of both losses.
+
+    metacli train paradigm=adml attack.epsilon=0.1
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from metacli.attacks.adversary import loss_of, starts, undisturbed, with_x
+from metacli.attacks.attack import Attack
+from metacli.episode import Episode, Examples, Predictor, State, TaskSpec
+from metacli.layers.passes import BatchNormMode
+from metacli.learner import Learner
+from metacli.paradigms.inner_loop import InnerLoop, LossReduction, Order, with_head
+
+
+class ADML(Learner):
+    """As MAML; `attack` is what both sets are put to in training, with random starts by `seed`."""
+
+    def __init__(
+        self,
+        *,
+        spec: TaskSpec,
+        backbone: nn.Module,
+        features: int,
+        attack: Attack,
+        seed: int,
+        inner_lr: float,
+        inner_steps: int,
+        inner_eval_steps: int,
+        inner_loss_reduction: LossReduction,
+        order: Order,
+        moves_inner: Sequence[str],
+        moves_outer: Sequence[str],
+        bn_mode: BatchNormMode,
+    ) -> None:
+        super().__init__(spec)
+        self.attack = attack
+        self.seed = seed
+        self.network = with_head(backbone, features, spec.outputs, moves_outer)
+        self.inner_lr = inner_lr
+        self.inner_steps = inner_steps
+        self.inner_eval_steps = inner_eval_steps
+        self.order = order
+        self.inner = InnerLoop(
+            self.network, spec.kind, moves=moves_inner, bn_mode=bn_mode, loss_reduction=inner_loss_reduction
+        )
+
+    def adapt(self, support: Examples) -> Predictor:
+        steps = self.inner_steps if self.training else self.inner_eval_steps
+        return self.inner.adapt(support, self._step, steps=steps, order=self.order)
+
+    def meta_loss(self, episode: Episode) -> Tensor:
+        support, query = episode.support, episode.query
+        with undisturbed(self), torch.no_grad():
+            start = self.inner.adapt(support, self._step, steps=0, order=self.order)
+        attacked_support = self._attacked(start, support, episode.index, "support")
+        attacked_query = self._attacked(start, query, episode.index, "query")
+        crossed = self.query_loss(self.adapt(attacked_support), query)
+        return (crossed + self.query_loss(self.adapt(support), attacked_query)) / 2
+
+    def _attacked(self, start: Predictor, examples: Examples, index: Tensor, what: str) -> Examples:
+        with undisturbed(self):
+            loss, noise = loss_of(start, examples, self), starts(examples, index, self.seed, what)
+            return with_x(examples, self.attack.to_train_on(loss, examples.inputs["x"], noise)[-1])
+
+    def _step(self, step: int, weights: State, gradients: State) -> State:
+        return {name: weight - self.inner_lr * gradients[name] for name, weight in weights.items()}
