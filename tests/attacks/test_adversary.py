@@ -56,7 +56,15 @@ BACKBONES = {
     "conv4_stride": lambda: Conv4(shape=SPEC.shape, width=4, depth=2, downsample="stride", norm="batch"),
     "resnet12": lambda: ResNet12(shape=SPEC.shape, widths=[4, 4], norm="batch"),
     "cnn": lambda: CNN(
-        shape=SPEC.shape, widths=[4], kernel=3, downsample="max_pool", read="flatten", hidden=0, norm="group"
+        shape=SPEC.shape,
+        widths=[4],
+        kernel=3,
+        downsample="max_pool",
+        padding="same",
+        slope=0.0,
+        read="flatten",
+        hidden=0,
+        norm="group",
     ),
     "rnn": lambda: RNN(shape=SPEC.shape, cell="gru", width=5, depth=1, read="last", norm="batch"),
     "mlp": lambda: MLP(shape=SPEC.shape, widths=[24, 16], norm="batch"),
