@@ -3,12 +3,12 @@
 metacli train dataset=glyphs
 """
 
+from __future__ import annotations
+
 import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from metacli.data.glyph_fonts import characters, font_files, fonts_digest, ink, open_font
 from metacli.data.table import SPLITS, Description, Table, cached
@@ -16,6 +16,7 @@ from metacli.errors import UserError
 from metacli.files import digest
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL.ImageFont import FreeTypeFont
 
 CHOICE = Path(__file__).with_name("glyphs.txt")  # written by glyph_choice.py
@@ -57,6 +58,7 @@ class Glyphs:
 
     def build(self) -> Table:
         """`per_class` images of every character, from the cache where they have been drawn before."""
+        import numpy as np  # not at the top: a mistake in a config is answered without it
         import PIL
         from PIL import features
 
@@ -68,6 +70,8 @@ class Glyphs:
         return cached("glyphs", key, self._drawn)
 
     def _drawn(self) -> Table:
+        import numpy as np
+
         glyphs = chosen()
         fonts = {
             name: (characters(name, file), open_font(file, 3 * self.size))
@@ -117,8 +121,9 @@ def chosen() -> tuple[Glyph, ...]:
     return tuple(Glyph(split, int(group), int(code, 16), name) for split, group, code, name in rows)
 
 
-def _draw(character: str, font: "FreeTypeFont", size: int, random: np.random.Generator) -> np.ndarray:
+def _draw(character: str, font: FreeTypeFont, size: int, random: np.random.Generator) -> np.ndarray:
     """One random variation as [size, size] uint8, drawn at twice the size and averaged down."""
+    import numpy as np
     from PIL import Image
 
     angle, shear, stretch = random.uniform(-1, 1, 3) * (np.radians(_ROTATION), _SHEAR, _STRETCH)
