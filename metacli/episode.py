@@ -21,22 +21,29 @@ class TaskSpec:
     """What a learner is built for.
 
     shape: of one item, [C, H, W] or [D] · outputs: K of its predictors, the ways of a training episode where kind
-    is "classify", the numbers to predict where it is "regress" · train_classes: how many meta-train has.
+    is "classify", the numbers to predict where it is "regress", the tags of such an episode where it is "tag" ·
+    train_classes: how many meta-train has · per_class: tags of each type, I or B and I.
     """
 
     kind: Kind
     shape: tuple[int, ...]
     outputs: int
     train_classes: int = 0
+    per_class: int = 1
+
+    def tags(self, ways: int) -> int:
+        """Of an episode with so many types, O among them."""
+        return 1 + ways * self.per_class
 
 
 @dataclass(frozen=True)
 class Examples:
     """Labelled items of T tasks.
 
-    labels [T, N] class ids of the episode, −1 = none of them; [T, N, K] numbers where the task is to predict those ·
-    mask [T, N] which labels count · rows [T, N] row in the source, −1 = padding or made up ·
-    classes [T, W] local label -> class of the data set; W = 0 where there are no classes.
+    labels [T, N] class ids of the episode, −1 = none of them; [T, N, K] numbers where the task is to predict those;
+    [T, N, L] tags of words, −1 = padding: O, then I, or B and I, of each class · mask [T, N] or [T, N, L] which
+    labels count: not padding, nor a word that was lost in making tokens · rows [T, N] row in the source, −1 = padding
+    or made up · classes [T, W] local label -> class of the data set; W = 0 where there are no classes.
     """
 
     inputs: Inputs

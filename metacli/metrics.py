@@ -20,6 +20,14 @@ METRICS = {
     "accuracy": Metric("accuracy", "fraction", True),
     "macro_f1": Metric("macro F1", "fraction", True),
     "calibration_error": Metric("calibration error", "fraction", False),
+    "span_f1": Metric("span F1", "fraction", True),
+    "span_precision": Metric("span precision", "fraction", True),
+    "span_recall": Metric("span recall", "fraction", True),
+    "pooled_span_f1": Metric("pooled span F1", "fraction", True),
+    "pooled_span_precision": Metric("pooled precision", "fraction", True),
+    "pooled_span_recall": Metric("pooled recall", "fraction", True),
+    "token_accuracy": Metric("token accuracy", "fraction", True),
+    "entity_token_f1": Metric("token F1 but O", "fraction", True),
     "loss": Metric("loss", "nats", False),
     "mse": Metric("squared error", "squared units", False),
     "mae": Metric("absolute error", "units", False),
@@ -31,7 +39,7 @@ METRICS = {
 
 
 # By kind of task: what its report states first, and what the best weights are chosen by on validation.
-HEADLINE = {"classify": "accuracy", "regress": "mse"}
+HEADLINE = {"classify": "accuracy", "regress": "mse", "tag": "span_f1"}
 
 
 def shown(metric: str, mean: float | None, ci95: float | None, plus_minus: str = "±") -> str:

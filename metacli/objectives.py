@@ -7,12 +7,14 @@ from torch import Tensor
 
 from metacli.episode import Examples, Kind
 
+ABSENT = -1e4  # the logit of what a support set has no example of
+
 Objective = Callable[[Tensor, Examples], Tensor]
 
 
 def objective(kind: Kind) -> Objective:
     """(outputs, examples) -> mean loss of each task, [T]."""
-    return {"classify": cross_entropy, "regress": squared_error}[kind]
+    return {"classify": cross_entropy, "regress": squared_error, "tag": word_cross_entropy}[kind]
 
 
 def cross_entropy(logits: Tensor, examples: Examples) -> Tensor:
@@ -22,6 +24,17 @@ def cross_entropy(logits: Tensor, examples: Examples) -> Tensor:
     )
     counts = (examples.mask & (examples.labels >= 0)).to(losses.dtype)  # [T, N]
     return (losses.view_as(counts) * counts).sum(1) / counts.sum(1)
+
+
+def word_cross_entropy(logits: Tensor, examples: Examples) -> Tensor:
+    """Mean cross-entropy over the words that count and whose tag can be answered. logits [T, N, L, K] -> [T]."""
+    losses = F.cross_entropy(
+        logits.flatten(0, 2), examples.labels.flatten(), ignore_index=-1, reduction="none"
+    )
+    own = logits.gather(-1, examples.labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    counts = examples.mask & (examples.labels >= 0) & (own > ABSENT)  # [T, N, L]
+    losses = losses.view_as(own).where(counts, 0.0)
+    return losses.sum((1, 2)) / counts.sum((1, 2)).clamp(min=1)
 
 
 def squared_error(outputs: Tensor, examples: Examples) -> Tensor:

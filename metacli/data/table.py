@@ -128,7 +128,9 @@ def check_shape(split: str, ways: int, shots: int, queries: int, sizes: Mapping[
         )
 
 
-def split_classes(classes: Sequence[str], sizes: Sequence[float], seed: int) -> dict[str, np.ndarray]:
+def split_classes(
+    classes: Sequence[str], sizes: Sequence[float], seed: int, what: str = "classes"
+) -> dict[str, np.ndarray]:
     """A seeded split over classes; `sizes` (train, val, test) are class counts, or fractions that sum to 1.
 
     Raises UserError where they do not fit the number of classes.
@@ -143,8 +145,8 @@ def split_classes(classes: Sequence[str], sizes: Sequence[float], seed: int) -> 
         counts, whole = [train, val, total - train - val], True
     if len(counts) != 3 or not whole or min(counts) < 1 or sum(counts) > total:
         raise UserError(
-            f"dataset.split_sizes={list(sizes)}: cannot split {total} classes so",
-            "give three numbers of classes (train, val, test), or three fractions that sum to 1",
+            f"dataset.split_sizes={list(sizes)}: cannot split {total} {what} so",
+            f"give three numbers of {what} (train, val, test), or three fractions that sum to 1",
         )
     order = np.random.Generator(np.random.PCG64(seed)).permutation(total)
     ends = np.cumsum(counts)

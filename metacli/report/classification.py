@@ -74,6 +74,9 @@ class ClassificationResults:
             "averages": {name: scores._asdict() for name, scores in averages.items()},
         }
 
+    def examples(self) -> Sequence[Mapping[str, Any]]:
+        return ()
+
     def predictions(self) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
         parts = (self.rows, self.truth, self.predicted, self.confidence)
         lines = [

@@ -10,6 +10,7 @@ from metacli.report.picture import support_picture
 from metacli.report.plots import episode_histogram, learning_curve
 from metacli.report.regression import RegressionResults
 from metacli.report.results import Results
+from metacli.report.tagging import TaggingResults
 
 
 def figures(results: Results, history: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
@@ -40,4 +41,8 @@ def _regression(results: RegressionResults) -> dict[str, bytes]:
     }
 
 
-_KINDS: dict[str, Any] = {"classify": _classification, "regress": _regression}
+def _tagging(results: TaggingResults) -> dict[str, bytes]:
+    return {}
+
+
+_KINDS: dict[str, Any] = {"classify": _classification, "regress": _regression, "tag": _tagging}

@@ -1,7 +1,7 @@
 """The report as one self-contained page: no script, no file beside it, no address outside it."""
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -58,8 +58,15 @@ FIGURES = {
 }
 
 
-def html_page(summary: Mapping[str, Any], images: Mapping[str, bytes], config_yaml: str, command: str) -> str:
-    """images: PNG bytes by name, shown in the order of FIGURES where present; command: what repeats the run."""
+def html_page(
+    summary: Mapping[str, Any],
+    images: Mapping[str, bytes],
+    config_yaml: str,
+    command: str,
+    examples: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """images: PNG bytes by name, shown in the order of FIGURES where present; command: what repeats the run; examples:
+    see TaggingResults.examples."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -89,10 +96,19 @@ def html_page(summary: Mapping[str, Any], images: Mapping[str, bytes], config_ya
             for name, (heading, shows, caption) in FIGURES.items()
             if name in images
         ],
+        examples=examples,
+        hues=_hues(examples),
         config_yaml=config_yaml,
         command=command,
         wording=wording,
     )
+
+
+def _hues(examples: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Degrees of the colour circle for each type, neighbours in the alphabet far apart."""
+    pieces = [piece for example in examples for side in ("true", "predicted") for piece in example[side]]
+    kinds = sorted({piece["kind"] for piece in pieces} - {""})
+    return {kind: place * 137 % 360 for place, kind in enumerate(kinds)}
 
 
 def _base64(png: bytes) -> str:

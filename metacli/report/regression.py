@@ -45,6 +45,9 @@ class RegressionResults:
     def tables(self) -> dict[str, Any]:
         return {"per_class": [], "averages": {}}
 
+    def examples(self) -> Sequence[Mapping[str, Any]]:
+        return ()
+
     def predictions(self) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
         inputs, outputs = self.x.shape[2], self.truth.shape[2]
         headings = [*_numbered("x", inputs), *_numbered("true", outputs), *_numbered("predicted", outputs)]

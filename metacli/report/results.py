@@ -28,10 +28,14 @@ class Results(Protocol):
         """The metrics of all items at once: name -> (value, items)."""
 
     def tables(self) -> dict[str, Any]:
-        """per_class: a row a class · averages: name -> row. Empty where there are no classes."""
+        """per_class: a row a class · averages: name -> row. Empty where there are no classes. spans: the same two of
+        entities, where words are tagged."""
 
     def predictions(self) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
         """Headings, and a row for each answer of each episode."""
+
+    def examples(self) -> Sequence[Mapping[str, Any]]:
+        """Tagged sentences to look at: see TaggingResults. None of another kind."""
 
 
 def robustness(epsilons: Sequence[float], withstood: np.ndarray) -> list[dict[str, Any]]:

@@ -19,7 +19,11 @@ NAME_LIMIT = LINE - 10 * len(HEADINGS)
 
 def text_report(summary: dict[str, Any]) -> str:
     """A row a class as scikit-learn prints it, then what was measured and how; no line exceeds 80 columns."""
-    lines = [*_scores(summary), ""] if summary["per_class"] else []
+    lines = [*_scores(summary["per_class"], summary["averages"]), ""] if summary["per_class"] else []
+    if "spans" in summary:
+        whole = summary["spans"]
+        lines = ["words, by tag", *lines, "entities, by type: right where first and last word and type are"]
+        lines += [*_scores(whole["per_class"], whole["averages"]), ""]
     for name, value in facts(summary):
         lines += textwrap.wrap(
             printable(value), LINE, initial_indent=f"{name:<19}", subsequent_indent=" " * 19
@@ -27,9 +31,9 @@ def text_report(summary: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _scores(summary: dict[str, Any]) -> list[str]:
-    rows = [(shorten(printable(entry["class"]), NAME_LIMIT), entry) for entry in summary["per_class"]]
-    averages = [(f"{name} avg", entry) for name, entry in summary["averages"].items()]
+def _scores(entries: Sequence[dict[str, Any]], means: dict[str, Any]) -> list[str]:
+    rows = [(shorten(printable(entry["class"]), NAME_LIMIT), entry) for entry in entries]
+    averages = [(f"{name} avg", entry) for name, entry in means.items()]
     width = max(columns(name) for name, _ in rows + averages)
     lines = [" " * width + "".join(f"{heading:>10}" for heading in HEADINGS), ""]
     lines += [_row(name, width, entry) for name, entry in rows]
@@ -38,7 +42,7 @@ def _scores(summary: dict[str, Any]) -> list[str]:
 
 
 def csv_report(summary: dict[str, Any]) -> str:
-    """kind (class or average), name, precision, recall, f1, support; numbers in full.
+    """kind (class or average; of entities span or span average), name, precision, recall, f1, support, in full.
 
     Where there are no classes: metric, mean, ci95, n, unit.
     """
@@ -48,6 +52,9 @@ def csv_report(summary: dict[str, Any]) -> str:
         return _csv([("metric", *parts), *((name, *map(entry.get, parts)) for name, entry in metrics)])
     rows = [("class", entry["class"], entry) for entry in summary["per_class"]]
     rows += [("average", name, entry) for name, entry in summary["averages"].items()]
+    if "spans" in summary:
+        rows += [("span", entry["class"], entry) for entry in summary["spans"]["per_class"]]
+        rows += [("span average", name, entry) for name, entry in summary["spans"]["averages"].items()]
     scores = ("precision", "recall", "f1", "support")
     return _csv(
         [("kind", "name", *scores)] + [(kind, name, *map(entry.get, scores)) for kind, name, entry in rows]

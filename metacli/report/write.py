@@ -33,7 +33,7 @@ def write_report(
         "report.csv": csv_report(summary),
         "predictions.csv": predictions_csv(results),
         "episodes.csv": episodes_csv(results),
-        "report.html": html_page(summary, images, config_yaml, command),
+        "report.html": html_page(summary, images, config_yaml, command, results.examples()),
     }
     files = {f"{name}.png": image for name, image in images.items()}
     # A file's name need not be Unicode; what cannot be encoded is shown as \udcXX.

@@ -1,0 +1,208 @@
+"""Column files of tagged words (CoNLL): any separator and column order, six tag schemes, three kinds of split.
+
+metacli train dataset=conll dataset.root=mine/ paradigm=nnshot
+metacli train dataset=crossner paradigm=structshot
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from metacli.data.class_split import split_of_json
+from metacli.data.columns import Columns, Sentence
+from metacli.data.table import SPLITS, Description, split_classes
+from metacli.data.tag_schemes import Scheme
+from metacli.data.tagged import Foreign, TaggedTable, Tags
+from metacli.errors import UserError, suggest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Splits = Mapping[str, np.ndarray]
+
+
+class _Listing(NamedTuple):
+    sentences: list[Sentence]
+    given: list[str]  # the split whose file each sentence is from
+    mended: int
+
+
+class Conll:
+    """`train`, `val` and `test` name files below `root`, or patterns such as politics/*.txt.
+
+    split_by: "item": the splits are those files; where val or test names none, it is given some sentences of train, by
+    the shares of `split_sizes` and by `split_seed`. "domain": those files, of other corpora.
+    "class": all sentences are one pool and the types are split, by `split_sizes` and `split_seed`, or by a JSON file
+    that `split` names: {"train": [type, …], "val": […], "test": […]}. A sentence goes with its types; one of several
+    splits' types with most of its entities if foreign types are masked, else nowhere.
+
+    unseen: of val and test only the types that train lacks, and of test those that val lacks.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        train: Sequence[str],
+        val: Sequence[str],
+        test: Sequence[str],
+        separator: str,
+        word: int,
+        tag: int,
+        comment: str,
+        scheme: Scheme,
+        encoding: str,
+        tags: Tags,
+        foreign: Foreign,
+        split_by: Literal["item", "class", "domain"],
+        unseen: bool,
+        split: str,
+        split_sizes: Sequence[float],
+        split_seed: int,
+    ) -> None:
+        self.root = Path(root)
+        self.files = dict(zip(SPLITS, (train, val, test), strict=True))
+        self.columns = Columns(separator, word, tag, comment, scheme, encoding)
+        self.tags = tags
+        self.foreign = foreign
+        self.split_by = split_by
+        self.unseen = unseen
+        self.split = split
+        self.split_sizes = split_sizes
+        self.split_seed = split_seed
+
+    def describe(self) -> Description:
+        """Entities of each type in each split. Raises UserError where files are missing or not as they should be."""
+        table = self.build()
+        counts = {
+            split: {
+                table.classes[c]: int(table.mentions[table.rows[split], c].sum())
+                for c in table.splits[split].tolist()
+            }
+            for split in SPLITS
+        }
+        return Description(shape=(), splits=counts, kind="tag")
+
+    def build(self) -> TaggedTable:
+        import numpy as np
+
+        listing = self._read()
+        sentences = listing.sentences
+        classes = tuple(sorted({kind for sentence in sentences for kind in sentence.types if kind}))
+        if not classes:
+            raise UserError(
+                f"dataset.root={self.root}: no word of its {len(sentences)} sentences is of an entity",
+                f"is dataset.tag={self.columns.tag} the column of the tags?",
+            )
+        ids = {name: place for place, name in enumerate(classes)} | {"": -1}
+        types = np.array([ids[kind] for sentence in sentences for kind in sentence.types], np.int64)
+        starts = np.array([start for sentence in sentences for start in sentence.starts], np.bool_)
+        if self.tags == "io":  # which cannot tell where one entity ends and another of its type begins
+            firsts = np.cumsum([0, *(len(sentence.words) for sentence in sentences)])[:-1]
+            starts = types != np.concatenate([[-1], types[:-1]])
+            starts[firsts] = True
+            starts &= types >= 0
+        whole = TaggedTable(
+            words=tuple(sentence.words for sentence in sentences),
+            types=types,
+            starts=starts,
+            classes=classes,
+            splits={},
+            rows={},
+            tags=self.tags,
+            foreign=self.foreign,
+            notes=self._notes(listing),
+        )
+        by = self._by_class if self.split_by == "class" else self._by_file
+        splits, rows = by(whole, listing)
+        return replace(whole, splits=splits, rows=rows)
+
+    def _read(self) -> _Listing:
+        sentences: list[Sentence] = []
+        given: list[str] = []
+        mended = 0
+        for split, patterns in self.files.items():
+            for file in self._named(split, patterns):
+                found, count = self.columns.read(file)
+                sentences += found
+                given += [split] * len(found)
+                mended += count
+        return _Listing(sentences, given, mended)
+
+    def _named(self, split: str, patterns: Sequence[str]) -> Iterator[Path]:
+        for pattern in patterns:
+            found = sorted(self.root.glob(pattern)) if self.root.is_dir() else []
+            if not found:
+                known = [path.name for path in self.root.iterdir()] if self.root.is_dir() else []
+                raise UserError(
+                    f"dataset.{split}={pattern}: no such file in dataset.root={self.root}",
+                    suggest(pattern, known)
+                    if known
+                    else "name the folder that they are in: dataset.root=DIR",
+                )
+            yield from found
+
+    def _by_file(self, table: TaggedTable, listing: _Listing) -> tuple[Splits, Splits]:
+        import numpy as np
+
+        given = np.array(listing.given)
+        rows = {split: np.flatnonzero(given == split) for split in SPLITS}
+        lacking = [split for split in ("val", "test") if self.split_by == "item" and not self.files[split]]
+        if lacking:
+            rows |= self._shared_out(rows["train"], ["train", *lacking])
+        if poor := [split for split in SPLITS if not len(rows[split])]:
+            raise UserError(
+                f"dataset.{poor[0]}: no sentence for {' and '.join(poor)}",
+                "name files for each of train, val and test; dataset.split_by=item splits those of train alone",
+            )
+        splits: dict[str, np.ndarray] = {}
+        for split in SPLITS:
+            occurring = np.flatnonzero(table.mentions[rows[split]].any(0))
+            before = [ids for ids in splits.values() if self.unseen]
+            splits[split] = np.setdiff1d(occurring, np.concatenate([occurring[:0], *before]))
+        return splits, rows
+
+    def _shared_out(self, rows: np.ndarray, splits: Sequence[str]) -> Splits:
+        """Sentences to some splits, by the shares of `split_sizes`."""
+        import numpy as np
+
+        if len(self.split_sizes) != 3:
+            raise UserError(
+                f"dataset.split_sizes={list(self.split_sizes)}: three shares are wanted",
+                "train, val and test: [0.6, 0.2, 0.2]",
+            )
+        shares = [size for split, size in zip(SPLITS, self.split_sizes, strict=True) if split in splits]
+        order = rows[np.random.Generator(np.random.PCG64(self.split_seed)).permutation(len(rows))]
+        ends = np.rint(np.cumsum(shares) / sum(shares) * len(rows)).astype(int)
+        parts = np.split(order, ends[:-1])
+        return {split: np.sort(part) for split, part in zip(splits, parts, strict=True)}
+
+    def _by_class(self, table: TaggedTable, listing: _Listing) -> tuple[Splits, Splits]:
+        import numpy as np
+
+        if self.split == "seeded":
+            splits = split_classes(table.classes, self.split_sizes, self.split_seed, "types")
+        else:
+            members = split_of_json(self.root / self.split, table.classes)
+            splits = {
+                split: np.array(
+                    [i for i, name in enumerate(table.classes) if members[name] == split], np.int64
+                )
+                for split in SPLITS
+            }
+        inside = np.stack([table.mentions[:, splits[split]].sum(1) for split in SPLITS])  # [3, R]
+        most = inside.argmax(0)
+        usable = inside.any(0) if self.foreign == "mask" else (inside > 0).sum(0) == 1
+        rows = {split: np.flatnonzero(usable & (most == place)) for place, split in enumerate(SPLITS)}
+        return splits, rows
+
+    def _notes(self, listing: _Listing) -> tuple[str, ...]:
+        if not listing.mended:
+            return ()
+        return (
+            f"{listing.mended} tags go on with an entity that there is not, and begin one "
+            f"(dataset.scheme={self.columns.scheme})",
+        )

@@ -1,0 +1,142 @@
+"""Episodes of tagged sentences: types are drawn, then sentences by `GreedySampler`.
+
+The tags of an episode are O = 0, then I of each type in the order drawn (tags=io), or B and I of each (tags=bio).
+Tasks have different numbers of sentences, and those different lengths: what is padding has row −1 and mask False.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metacli.data.greedy import Drawn, GreedySampler
+from metacli.data.images import EVALUATION_BLOCK, EVALUATION_SEED
+from metacli.data.sampler import EpisodeShape
+from metacli.data.tagged import TaggedTable
+from metacli.episode import Episode, Examples, Inputs
+from metacli.runtime import generator
+
+TOGETHER = 16  # sentences in one pass of a network
+
+
+class TagSource:
+    """One split of `table`, which has tokens."""
+
+    def __init__(self, *, table: TaggedTable, split: str, device: torch.device) -> None:
+        self.table = table
+        self.split = split
+        self.device = device
+        self.classes = table.splits[split]
+        self.rows = table.rows[split]
+        self._states: Tensor | None = None
+
+    def encoded(self, states_of: Callable[[Inputs], Tensor]) -> "TagSource":
+        """With the states of every word of the split, as a network that does not change any more gives them; each
+        sentence goes through it once. states_of: a network's inputs -> [T, N, L, H]."""
+        found = TagSource(table=self.table, split=self.split, device=self.device)
+        lengths = np.diff(self.table.offsets)[self.rows]
+        order = self.rows[np.argsort(lengths, kind="stable")]
+        whole: Tensor | None = None
+        for part in np.array_split(order, max(1, -(-len(order) // TOGETHER))):
+            rows = torch.from_numpy(part)[None]
+            words = int(np.diff(self.table.offsets)[part].max())
+            inputs = {name: tensor.to(self.device) for name, tensor in self._inputs(rows, words).items()}
+            states = states_of(inputs)[0]  # [N, L, H]
+            if whole is None:
+                whole = states.new_zeros(len(self.table.types), states.shape[-1])
+            for own, row in zip(states, part, strict=True):
+                start, end = self.table.offsets[row : row + 2]
+                whole[start:end] = own[: end - start]
+        found._states = whole
+        return found
+
+    def sampler(self, shape: EpisodeShape) -> GreedySampler:
+        """Raises UserError where the split cannot give such episodes."""
+        mentions = self.table.mentions[self.rows]
+        own = mentions[:, self.classes]
+        return GreedySampler(self.split, own, own.sum(1) == mentions.sum(1), shape, self.table.foreign)
+
+    def episode(self, sampler: GreedySampler, *, seed: int, step: int, tasks: int) -> Episode:
+        """The meta-batch of one outer step."""
+        index = range(step * tasks, (step + 1) * tasks)
+        return self._episode(index, [sampler.sample(generator(seed, self.split, task)) for task in index])
+
+    def fixed_episodes(
+        self, sampler: GreedySampler, count: int, chunk: int = EVALUATION_BLOCK
+    ) -> Iterator[Episode]:
+        """The first `count` of an endless list of episodes that is the same for every method and run."""
+        purpose = f"{self.split} evaluation"
+        for start in range(0, count, chunk):
+            index = range(start, min(start + chunk, count))
+            drawn = [sampler.sample(generator(EVALUATION_SEED, purpose, task)) for task in index]
+            yield self._episode(index, drawn)
+
+    def _episode(self, index: Sequence[int], drawn: Sequence[Drawn]) -> Episode:
+        classes = torch.from_numpy(self.classes)[torch.tensor([task.classes for task in drawn])]
+        support = self._examples([self.rows[task.support] for task in drawn], classes)
+        query = self._examples([self.rows[task.query] for task in drawn], classes)
+        return Episode(support, query, torch.tensor(list(index)))
+
+    def _examples(self, chosen: Sequence[np.ndarray], classes: Tensor) -> Examples:
+        """chosen: sentences of each task · classes [T, W] of the table."""
+        offsets = self.table.offsets
+        lengths = [np.diff(offsets)[rows] for rows in chosen]
+        sentences = max((len(rows) for rows in chosen), default=0)
+        words = max((int(length.max(initial=0)) for length in lengths), default=0)
+        rows = torch.full((len(chosen), sentences), -1)
+        labels = torch.full((*rows.shape, words), -1)
+        for task, own in enumerate(chosen):
+            rows[task, : len(own)] = torch.from_numpy(own)
+            places = self._places(classes[task].numpy())
+            for place, row in enumerate(own):
+                tags = self._tags(places, slice(offsets[row], offsets[row + 1]))
+                labels[task, place, : len(tags)] = torch.from_numpy(tags)
+        inputs = self._inputs(rows, words)
+        return Examples(inputs, labels, inputs["words"].cpu(), rows, classes).to(self.device)
+
+    def _inputs(self, rows: Tensor, words: int) -> Inputs:
+        """Of sentences [T, N], −1 = padding, of at most L words; see `word_states`."""
+        table, tokens = self.table, self.table.tokens
+        assert tokens is not None
+        width = tokens.ids.shape[1]
+        places = torch.full((*rows.shape, words), -1)  # among the words of the table, or the tokens of a task
+        pieces: list[list[int]] = []
+        for task, own in enumerate(rows.tolist()):
+            pieces.append([])
+            for sentence, row in enumerate(own):
+                if row < 0:
+                    continue
+                start, end = table.offsets[row : row + 2]
+                firsts = tokens.firsts[start:end]
+                if self._states is not None:
+                    found = np.where(firsts < 0, -1, np.arange(start, end))
+                else:
+                    moved = (len(pieces[task]) - tokens.pieces[row]) * width
+                    found = np.where(firsts < 0, -1, firsts + moved)
+                    pieces[task] += range(tokens.pieces[row], tokens.pieces[row + 1])
+                places[task, sentence, : end - start] = torch.from_numpy(found)
+        if self._states is not None:
+            known = (places >= 0).to(self._states.device)
+            at = places.clamp(min=0).to(self._states.device)
+            return {"states": self._states[at] * known.unsqueeze(-1), "words": known}
+        ids = torch.full((len(rows), max(map(len, pieces)), width), -1)
+        for task, chosen in enumerate(pieces):
+            ids[task, : len(chosen)] = torch.from_numpy(tokens.ids[chosen]).long()
+        return {"x": ids, "places": places, "words": places >= 0}
+
+    def _places(self, classes: np.ndarray) -> np.ndarray:
+        """[C + 1] place of each type in an episode of some; the last is that of −1, outside of entities."""
+        places = np.full(len(self.table.classes) + 1, -1)
+        places[classes] = np.arange(len(classes))
+        return places
+
+    def _tags(self, places: np.ndarray, words: slice) -> np.ndarray:
+        place = places[self.table.types[words]]
+        if self.table.tags == "io":
+            return place + 1
+        return np.where(place < 0, 0, 2 * place + 2 - self.table.starts[words])
+
+
+def sources(table: TaggedTable, device: torch.device) -> Mapping[str, TagSource]:
+    return {split: TagSource(table=table, split=split, device=device) for split in table.splits}
