@@ -10,6 +10,7 @@ from metacli.backbones.conv4 import Conv4
 from metacli.crew import Crew, twin
 from metacli.episode import Episode, Examples, TaskSpec
 from metacli.learner import Learner
+from metacli.paradigms.inner_loop import InnerLoop
 from metacli.paradigms.maml import MAML
 from metacli.parts import moved, part_of, total
 from metacli.runtime import seeded
@@ -27,17 +28,19 @@ def learner():
     with seeded(0, "weights"):
         backbone = Conv4(shape=(1, 9, 10), width=6, depth=3, downsample="stride", norm="batch")
         return MAML(
-            spec=TaskSpec("classify", (1, 9, 10), 3),
-            backbone=backbone,
-            features=backbone.features,
+            inner=InnerLoop(
+                spec=TaskSpec("classify", (1, 9, 10), 3),
+                backbone=backbone,
+                features=backbone.features,
+                inner_steps=2,
+                inner_eval_steps=2,
+                inner_loss_reduction="mean",
+                order="second",
+                moves_inner=["backbone", "head"],
+                moves_outer=["backbone", "head"],
+                bn_mode="batch",
+            ),
             inner_lr=0.2,
-            inner_steps=2,
-            inner_eval_steps=2,
-            inner_loss_reduction="mean",
-            order="second",
-            moves_inner=["backbone", "head"],
-            moves_outer=["backbone", "head"],
-            bn_mode="batch",
         )
 
 

@@ -26,6 +26,7 @@ from metacli.files import digest
 from metacli.layers import BatchNorm
 from metacli.learner import Learner
 from metacli.optim.schedule import set_learning_rate
+from metacli.paradigms.inner_loop import InnerLoop
 from metacli.paradigms.maml import MAML
 from metacli.paradigms.protonet import ProtoNet
 from metacli.rundir import RunFolder
@@ -55,17 +56,19 @@ def make_learner(name):
         if name == "protonet":
             return ProtoNet(spec=spec, backbone=backbone, bn_mode="running")
         return MAML(
-            spec=spec,
-            backbone=backbone,
-            features=backbone.features,
+            inner=InnerLoop(
+                spec=spec,
+                backbone=backbone,
+                features=backbone.features,
+                inner_steps=2,
+                inner_eval_steps=2,
+                inner_loss_reduction="mean",
+                order="second",
+                moves_inner=["backbone", "head"],
+                moves_outer=["backbone", "head"],
+                bn_mode="batch",
+            ),
             inner_lr=0.1,
-            inner_steps=2,
-            inner_eval_steps=2,
-            inner_loss_reduction="mean",
-            order="second",
-            moves_inner=["backbone", "head"],
-            moves_outer=["backbone", "head"],
-            bn_mode="batch",
         )
 
 

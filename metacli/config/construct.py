@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from metacli.config.registry import code
+from metacli.config.registry import code, component, load
 from metacli.config.schema import Named, Node
 
 # Read by the registry, the report and the trainer, and of a group by what trains the component.
@@ -18,9 +18,14 @@ FOR_TRAINING = {
 
 def construct(group: str, node: Named, **context: Any) -> Any:
     """Call the component that `node` names with its values (a.b becomes a_b) and what it asks of `context`."""
-    target = code(group, node.name)
+    target, maker = code(group, node.name), component(group, node.name).inner
     own = node.model_dump(exclude=FOR_TRAINING.get(group))
     values = {key: value for key, value in flatten(own).items() if key not in _FOR_OTHERS}
+    if maker:
+        make = load(maker)
+        taken = inspect.signature(make).parameters
+        inner = make(**{key: value for key, value in (context | values).items() if key in taken})
+        values = {key: value for key, value in values.items() if key not in taken} | {"inner": inner}
     wanted = inspect.signature(target).parameters
     return target(**values, **{key: value for key, value in context.items() if key in wanted})
 

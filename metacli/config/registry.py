@@ -24,7 +24,8 @@ class Component:
     differentiated twice · weights: has some of its own · trains: has an outer loop · fixed_ways: its head is built
     for one number of ways · queries: its training episodes need some · query_loss: is trained on the loss of its
     queries, so that attacking them makes sense · attacks_itself: needs an attack, and says what is attacked ·
-    takes_head: the one that the group head names · batch_norm: has batch norms of its own, whatever the backbone has
+    takes_head: the one that the group head names · inner: "module:maker" of its argument `inner`, to which go the
+    values that the maker takes · batch_norm: has batch norms of its own, whatever the backbone has
     · whole_step: in training, its batch norms take the statistics of all tasks of a step together · sources: of a
     data set, makes a source of episodes for each split of what it built · extra: the optional package that it needs,
     and metacli's extra of the same name.
@@ -45,6 +46,7 @@ class Component:
     extra: str = ""
     inputs: tuple[str, ...] = ("image",)
     takes_head: bool = False
+    inner: str = ""
     sources: str = "metacli.data.images:sources"
 
     @property
@@ -60,7 +62,13 @@ class Component:
         return opening(Path(str(spec and spec.origin)))
 
 
-_MAML = Component("metacli.paradigms.maml:MAML", schema.MAML, kinds=("classify", "regress"), fixed_ways=True)
+_MAML = Component(
+    "metacli.paradigms.maml:MAML",
+    schema.MAML,
+    kinds=("classify", "regress"),
+    fixed_ways=True,
+    inner="metacli.paradigms.inner_loop:InnerLoop",
+)
 _FROZEN = Component(
     "metacli.paradigms.frozen:Frozen", schema.Paradigm, weights=False, trains=False, takes_head=True
 )

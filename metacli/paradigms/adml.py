@@ -8,59 +8,34 @@ the other; here one step descends the mean of both losses.
     metacli train paradigm=adml attack.epsilon=0.1
 """
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from metacli.attacks.adversary import loss_of, starts, undisturbed, with_x
 from metacli.attacks.attack import Attack
-from metacli.episode import Episode, Examples, Predictor, State, TaskSpec
-from metacli.layers.passes import BatchNormMode
+from metacli.episode import Episode, Examples, Predictor, State
 from metacli.learner import Learner
-from metacli.paradigms.inner_loop import InnerLoop, LossReduction, Order, with_head
+from metacli.paradigms.inner_loop import InnerLoop
 
 
 class ADML(Learner):
     """As MAML; `attack` is what both sets are put to in training, with random starts by `seed`."""
 
-    def __init__(
-        self,
-        *,
-        spec: TaskSpec,
-        backbone: nn.Module,
-        features: int,
-        attack: Attack,
-        seed: int,
-        inner_lr: float,
-        inner_steps: int,
-        inner_eval_steps: int,
-        inner_loss_reduction: LossReduction,
-        order: Order,
-        moves_inner: Sequence[str],
-        moves_outer: Sequence[str],
-        bn_mode: BatchNormMode,
-    ) -> None:
-        super().__init__(spec)
+    def __init__(self, *, inner: InnerLoop, inner_lr: float, attack: Attack, seed: int) -> None:
+        super().__init__(inner.spec)
+        self.inner = inner
+        self.network = inner.network
+        self.inner_lr = inner_lr
         self.attack = attack
         self.seed = seed
-        self.network = with_head(backbone, features, spec.outputs, moves_outer)
-        self.inner_lr = inner_lr
-        self.inner_steps = inner_steps
-        self.inner_eval_steps = inner_eval_steps
-        self.order = order
-        self.inner = InnerLoop(
-            self.network, spec.kind, moves=moves_inner, bn_mode=bn_mode, loss_reduction=inner_loss_reduction
-        )
 
     def adapt(self, support: Examples) -> Predictor:
-        steps = self.inner_steps if self.training else self.inner_eval_steps
-        return self.inner.adapt(support, self._step, steps=steps, order=self.order)
+        return self.inner.adapt(support, self._step)
 
     def meta_loss(self, episode: Episode) -> Tensor:
         support, query = episode.support, episode.query
         with undisturbed(self), torch.no_grad():
-            start = self.inner.adapt(support, self._step, steps=0, order=self.order)
+            start = self.inner.predictor(self.inner.start(len(support.labels)), support)
         attacked_support = self._attacked(start, support, episode.index, "support")
         attacked_query = self._attacked(start, query, episode.index, "query")
         crossed = self.query_loss(self.adapt(attacked_support), query)

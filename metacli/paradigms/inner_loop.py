@@ -1,7 +1,7 @@
 """The inner loop: descent on the support loss of many tasks at once, from the same weights.
 
-What the gradient-based methods share: which weights are one set a task, how passes are normalised, what is
-differentiated. All of that is decided here; a method says how a step moves its weights.
+What the gradient-based methods share: the network, which weights are one set a task, how many steps there are, how
+passes are normalised, what is differentiated. All of that is decided here; a method says how a step moves its weights.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from metacli.episode import Examples, Kind, Predictor, State
+from metacli.episode import Examples, Predictor, State, TaskSpec
 from metacli.layers import Linear, Passes
 from metacli.layers.passes import BatchNormMode
 from metacli.objectives import objective
@@ -22,68 +22,75 @@ LossReduction = Literal["mean", "sum_over_k"]
 Update = Callable[[int, State, State], State]  # (step, weights, gradients) -> weights, each [T, ...] by name
 
 
-def with_head(backbone: nn.Module, features: int, outputs: int, moves: Sequence[str]) -> nn.Sequential:
-    """Children `backbone` and `head`, a linear layer; `moves` is what the outer loop trains of them."""
-    network = nn.Sequential()
-    network.add_module("backbone", backbone)
-    network.add_module("head", Linear(features, outputs))
-    outer = moving(network, moves, "paradigm.moves.outer")
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name in outer)
-    return network
-
-
 class InnerLoop:
-    """Adapts what `moves` names in a network that `with_head` made.
+    """Over `backbone` and a linear head: `network`, which the learner has to register as its own.
 
-    loss_reduction of the support loss: "mean" over the items, or "sum_over_k", their sum divided by the shots: the
-    ways times as much, as in the code of Finn et al. In regression it is the mean.
+    steps while training, eval_steps else · loss_reduction of the support loss: "mean" over the items, or "sum_over_k",
+    their sum divided by the shots: the ways times as much, as in the code of Finn et al. In regression it is the mean ·
+    moves_inner: what is adapted, `adapted` by name · moves_outer: what the outer loop trains.
     """
 
     def __init__(
         self,
-        network: nn.Sequential,
-        kind: Kind,
         *,
-        moves: Sequence[str],
+        spec: TaskSpec,
+        backbone: nn.Module,
+        features: int,
+        inner_steps: int,
+        inner_eval_steps: int,
+        inner_loss_reduction: LossReduction,
+        moves_inner: Sequence[str],
+        moves_outer: Sequence[str],
         bn_mode: BatchNormMode,
-        loss_reduction: LossReduction,
+        order: Order = "first",
     ) -> None:
-        self.network = network
-        self.objective = objective(kind)
-        self.sums = loss_reduction == "sum_over_k" and kind == "classify"
-        self.adapted = moving(network, moves, "paradigm.moves.inner")
+        self.spec = spec
+        self.network = nn.Sequential()
+        self.network.add_module("backbone", backbone)
+        self.network.add_module("head", Linear(features, spec.outputs))
+        outer = moving(self.network, moves_outer, "paradigm.moves.outer")
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(name in outer)
+        self.training_steps = inner_steps
+        self.eval_steps = inner_eval_steps
+        self.order = order
+        self.objective = objective(spec.kind)
+        self.sums = inner_loss_reduction == "sum_over_k" and spec.kind == "classify"
+        self.adapted = moving(self.network, moves_inner, "paradigm.moves.inner")
         # A backbone that stays still in the inner loop is run once per pass, outside the loop.
         self.still = not any(name.startswith("backbone.") for name in self.adapted)
-        self.passes = Passes(network.get_submodule("backbone") if self.still else network, bn_mode)
+        self.passes = Passes(backbone if self.still else self.network, bn_mode)
 
-    def adapt(self, support: Examples, update: Update, *, steps: int, order: Order) -> Predictor:
-        """The predictor after `steps` of `update`, to be differentiated through while gradients are enabled."""
-        return self.predictor(self.descend(support, update, steps=steps, order=order), support)
+    @property
+    def steps(self) -> int:
+        return self.training_steps if self.network.training else self.eval_steps
 
-    def descend(
-        self,
-        support: Examples,
-        update: Update,
-        *,
-        steps: int,
-        order: Order,
-        batches: Tensor | None = None,
-    ) -> State:
-        """The weights after `steps` of `update`. batches [steps, n]: places of the items that each step is given."""
-        meta = torch.is_grad_enabled()  # else nobody will differentiate through the adaptation
+    def own(self) -> dict[str, nn.Parameter]:
+        """What is adapted, as the network keeps it."""
         named = dict(self.network.named_parameters())
-        tasks = len(support.labels)
-        weights = {name: named[name].expand(tasks, *named[name].shape).contiguous() for name in self.adapted}
+        return {name: named[name] for name in self.adapted}
+
+    def start(self, tasks: int) -> State:
+        """What is adapted, as every task begins with it."""
+        return {name: tensor.expand(tasks, *tensor.shape).contiguous() for name, tensor in self.own().items()}
+
+    def adapt(self, support: Examples, update: Update) -> Predictor:
+        """The predictor after all steps of `update`, to be differentiated through while gradients are enabled."""
+        return self.predictor(self.descend(support, update), support)
+
+    def descend(self, support: Examples, update: Update, batches: Tensor | None = None) -> State:
+        """The weights after all steps of `update`. batches [steps, n]: places of the items that each step is given."""
+        meta = torch.is_grad_enabled()  # else nobody will differentiate through the adaptation
+        weights = self.start(len(support.labels))
         seen = self.seen(support)
         with torch.enable_grad():
-            for step in range(steps):
+            for step in range(self.steps):
                 weights = {
                     name: tensor if meta and tensor.requires_grad else tensor.detach().requires_grad_()
                     for name, tensor in weights.items()
                 }
                 given = seen if batches is None else seen.at(batches[step])
-                gradients = self.gradients(weights, given, differentiable=meta and order == "second")
+                gradients = self.gradients(weights, given, differentiable=meta and self.order == "second")
                 weights = update(step, weights, gradients)
         return weights if meta else {name: tensor.detach() for name, tensor in weights.items()}
 

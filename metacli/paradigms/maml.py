@@ -9,47 +9,22 @@ is `inner.loss_reduction=sum_over_k`: of the mean, our default, its 5-way inner 
     metacli train paradigm=maml paradigm.inner.steps=5 paradigm.order=first
 """
 
-from collections.abc import Sequence
-
-from torch import nn
-
-from metacli.episode import Examples, Predictor, State, TaskSpec
-from metacli.layers.passes import BatchNormMode
+from metacli.episode import Examples, Predictor, State
 from metacli.learner import Learner
-from metacli.paradigms.inner_loop import InnerLoop, LossReduction, Order, with_head
+from metacli.paradigms.inner_loop import InnerLoop
 
 
 class MAML(Learner):
-    """inner_lr: step size on the support loss; inner_steps while training, inner_eval_steps at evaluation."""
+    """inner_lr: step size on the support loss."""
 
-    def __init__(
-        self,
-        *,
-        spec: TaskSpec,
-        backbone: nn.Module,
-        features: int,
-        inner_lr: float,
-        inner_steps: int,
-        inner_eval_steps: int,
-        inner_loss_reduction: LossReduction,
-        order: Order,
-        moves_inner: Sequence[str],
-        moves_outer: Sequence[str],
-        bn_mode: BatchNormMode,
-    ) -> None:
-        super().__init__(spec)
-        self.network = with_head(backbone, features, spec.outputs, moves_outer)
+    def __init__(self, *, inner: InnerLoop, inner_lr: float) -> None:
+        super().__init__(inner.spec)
+        self.inner = inner
+        self.network = inner.network
         self.inner_lr = inner_lr
-        self.inner_steps = inner_steps
-        self.inner_eval_steps = inner_eval_steps
-        self.order = order
-        self.inner = InnerLoop(
-            self.network, spec.kind, moves=moves_inner, bn_mode=bn_mode, loss_reduction=inner_loss_reduction
-        )
 
     def adapt(self, support: Examples) -> Predictor:
-        steps = self.inner_steps if self.training else self.inner_eval_steps
-        return self.inner.adapt(support, self._step, steps=steps, order=self.order)
+        return self.inner.adapt(support, self._step)
 
     def _step(self, step: int, weights: State, gradients: State) -> State:
         return {name: weight.add(gradients[name], alpha=-self.inner_lr) for name, weight in weights.items()}

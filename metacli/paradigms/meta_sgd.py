@@ -13,47 +13,25 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from metacli.episode import Examples, Predictor, State, TaskSpec
-from metacli.layers.passes import BatchNormMode
+from metacli.episode import Examples, Predictor, State
 from metacli.learner import Learner
-from metacli.paradigms.inner_loop import InnerLoop, LossReduction, Order, with_head
+from metacli.paradigms.inner_loop import InnerLoop
 
 
 class MetaSGD(Learner):
     """inner_initial_lr: [low, high] of the rates to begin with. `rates` are in the order of `inner.adapted`."""
 
-    def __init__(
-        self,
-        *,
-        spec: TaskSpec,
-        backbone: nn.Module,
-        features: int,
-        inner_initial_lr: Sequence[float],
-        inner_steps: int,
-        inner_eval_steps: int,
-        inner_loss_reduction: LossReduction,
-        order: Order,
-        moves_inner: Sequence[str],
-        moves_outer: Sequence[str],
-        bn_mode: BatchNormMode,
-    ) -> None:
-        super().__init__(spec)
-        self.network = with_head(backbone, features, spec.outputs, moves_outer)
-        self.inner_steps = inner_steps
-        self.inner_eval_steps = inner_eval_steps
-        self.order = order
-        self.inner = InnerLoop(
-            self.network, spec.kind, moves=moves_inner, bn_mode=bn_mode, loss_reduction=inner_loss_reduction
-        )
+    def __init__(self, *, inner: InnerLoop, inner_initial_lr: Sequence[float]) -> None:
+        super().__init__(inner.spec)
+        self.inner = inner
+        self.network = inner.network
         low, high = inner_initial_lr
-        weights = dict(self.network.named_parameters())
         self.rates = nn.ParameterList(
-            torch.empty_like(weights[name]).uniform_(low, high) for name in self.inner.adapted
+            torch.empty_like(weight).uniform_(low, high) for weight in inner.own().values()
         )
 
     def adapt(self, support: Examples) -> Predictor:
-        steps = self.inner_steps if self.training else self.inner_eval_steps
-        return self.inner.adapt(support, self._step, steps=steps, order=self.order)
+        return self.inner.adapt(support, self._step)
 
     def _step(self, step: int, weights: State, gradients: State) -> State:
         rates = zip(weights, self.rates, strict=True)

@@ -14,54 +14,37 @@ They are shuffled alike. The loss is a mean, theirs a sum over the minibatch: Ad
     metacli train paradigm=reptile paradigm.bn_mode=with_support_single
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from metacli.episode import Episode, Examples, Predictor, State, TaskSpec
-from metacli.layers.passes import BatchNormMode
+from metacli.episode import Episode, Examples, Predictor, State
 from metacli.learner import Learner
-from metacli.paradigms.inner_loop import InnerLoop, LossReduction, with_head
+from metacli.paradigms.inner_loop import InnerLoop
 from metacli.paradigms.task_optimizers import ARUBA, SGD, Adam, TaskOptimizer
 
 
 class Reptile(Learner):
-    """inner_batch: items of a step, inner_steps while training; inner_eval_batch and inner_eval_steps else."""
+    """inner_batch: items of a step while training, inner_eval_batch else."""
 
     def __init__(
         self,
         *,
-        spec: TaskSpec,
-        backbone: nn.Module,
-        features: int,
+        inner: InnerLoop,
         inner_optimizer: Literal["adam", "sgd", "aruba"],
         inner_lr: float,
         inner_batch: int,
-        inner_steps: int,
         inner_eval_batch: int,
-        inner_eval_steps: int,
-        inner_loss_reduction: LossReduction,
-        moves_inner: Sequence[str],
-        moves_outer: Sequence[str],
-        bn_mode: BatchNormMode,
     ) -> None:
-        super().__init__(spec)
-        self.network = with_head(backbone, features, spec.outputs, moves_outer)
+        super().__init__(inner.spec)
+        self.inner = inner
+        self.network = inner.network
         self.inner_batch = inner_batch
-        self.inner_steps = inner_steps
         self.inner_eval_batch = inner_eval_batch
-        self.inner_eval_steps = inner_eval_steps
-        self.inner = InnerLoop(
-            self.network, spec.kind, moves=moves_inner, bn_mode=bn_mode, loss_reduction=inner_loss_reduction
-        )
         rule: type[TaskOptimizer] = {"adam": Adam, "sgd": SGD, "aruba": ARUBA}[inner_optimizer]
-        self.descent = rule(sum(self.weights()[name].numel() for name in self.inner.adapted), inner_lr)
+        self.descent = rule(sum(weight.numel() for weight in inner.own().values()), inner_lr)
         self.shuffle = 0
-
-    def weights(self) -> dict[str, nn.Parameter]:
-        return dict(self.network.named_parameters())
 
     def begin_step(self, step: int, steps: int, generator: torch.Generator) -> None:
         self.shuffle = generator.initial_seed()
@@ -74,18 +57,17 @@ class Reptile(Learner):
         """½‖θ − φ‖² of each task, φ constant, [T]."""
         with torch.no_grad():
             adapted, squares = self._descend(episode.everything())
-        apart = [self.weights()[name] - weight for name, weight in adapted.items()]
+        own = self.inner.own()
+        apart = [own[name] - weight for name, weight in adapted.items()]
         moved = torch.cat([difference.flatten(1) for difference in apart], 1)  # [T, P]
-        self.descent.keep(moved.detach(), squares, self.inner_steps)
+        self.descent.keep(moved.detach(), squares, self.inner.steps)
         return moved.square().sum(1) / 2
 
     def _descend(self, items: Examples) -> tuple[State, Tensor]:
         """The adapted weights, and what the optimizer has seen of each task."""
-        batch, steps = self.inner_batch, self.inner_steps
-        if not self.training:
-            batch, steps = self.inner_eval_batch, self.inner_eval_steps
+        batch = self.inner_batch if self.training else self.inner_eval_batch
         shuffle = torch.Generator().manual_seed(self.shuffle if self.training else 0)
-        batches = minibatches(items.labels.shape[1], batch, steps, shuffle).to(items.labels.device)
+        batches = minibatches(items.labels.shape[1], batch, self.inner.steps, shuffle).to(items.labels.device)
         squares = torch.zeros(())
 
         def update(step: int, weights: State, gradients: State) -> State:
@@ -98,7 +80,7 @@ class Reptile(Learner):
                 for (name, weight), part in zip(weights.items(), parts, strict=True)
             }
 
-        return self.inner.descend(items, update, steps=steps, order="first", batches=batches), squares
+        return self.inner.descend(items, update, batches), squares
 
 
 def minibatches(items: int, batch: int, steps: int, shuffle: torch.Generator) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor  # noqa: E402
 
 from metacli.backbones.conv4 import Conv4  # noqa: E402
 from metacli.episode import Episode, Examples, TaskSpec  # noqa: E402
+from metacli.paradigms.inner_loop import InnerLoop  # noqa: E402
 from metacli.paradigms.maml import MAML  # noqa: E402
 from metacli.runtime import prepare, resolve_threads, seeded  # noqa: E402
 
@@ -66,17 +67,19 @@ def build(downsample: str) -> MAML:
     with seeded(0, "bench"):
         backbone = Conv4(shape=(1, 28, 28), width=64, depth=4, downsample=downsample, norm="batch")
         return MAML(
-            spec=TaskSpec("classify", (1, 28, 28), WAYS),
-            backbone=backbone,
-            features=backbone.features,
+            inner=InnerLoop(
+                spec=TaskSpec("classify", (1, 28, 28), WAYS),
+                backbone=backbone,
+                features=backbone.features,
+                inner_steps=1,
+                inner_eval_steps=1,
+                inner_loss_reduction="mean",
+                order="second",
+                moves_inner=["backbone", "head"],
+                moves_outer=["backbone", "head"],
+                bn_mode="batch",
+            ),
             inner_lr=INNER_LR,
-            inner_steps=1,
-            inner_eval_steps=1,
-            inner_loss_reduction="mean",
-            order="second",
-            moves_inner=["backbone", "head"],
-            moves_outer=["backbone", "head"],
-            bn_mode="batch",
         )
 
 

@@ -15,6 +15,7 @@ from metacli.backbones.resnet12 import ResNet12
 from metacli.backbones.rnn import RNN
 from metacli.episode import Episode, Examples, TaskSpec
 from metacli.layers import BatchNorm, recorded
+from metacli.paradigms.inner_loop import InnerLoop
 from metacli.paradigms.maml import MAML
 
 WAYS = 3
@@ -266,17 +267,19 @@ def test_every_batch_norm_hands_in_its_statistics(networks, episode):
 def test_meta_gradients_are_those_of_a_plain_loop(networks, order, episode):
     ours, plain = networks
     learner = MAML(
-        spec=TaskSpec("classify", SHAPE, WAYS),
-        backbone=ours,
-        features=ours.features,
+        inner=InnerLoop(
+            spec=TaskSpec("classify", SHAPE, WAYS),
+            backbone=ours,
+            features=ours.features,
+            inner_steps=2,
+            inner_eval_steps=2,
+            inner_loss_reduction="mean",
+            order=order,
+            moves_inner=["backbone", "head"],
+            moves_outer=["backbone", "head"],
+            bn_mode="batch",
+        ),
         inner_lr=0.3,
-        inner_steps=2,
-        inner_eval_steps=2,
-        inner_loss_reduction="mean",
-        order=order,
-        moves_inner=["backbone", "head"],
-        moves_outer=["backbone", "head"],
-        bn_mode="batch",
     ).double()
     learner.zero_grad()
     learner.meta_loss(episode).mean().backward()

@@ -9,6 +9,7 @@ from metacli.backbones.rnn import RNN
 from metacli.data.images import ImageSource
 from metacli.data.sampler import EpisodeShape
 from metacli.episode import TaskSpec
+from metacli.paradigms.inner_loop import InnerLoop
 from metacli.paradigms.maml import MAML
 from metacli.paradigms.protonet import ProtoNet
 from metacli.runtime import seeded
@@ -40,17 +41,19 @@ def protonet(backbone):
 
 def maml(backbone):
     return MAML(
-        spec=TaskSpec("classify", IMAGE, 3),
-        backbone=backbone,
-        features=backbone.features,
+        inner=InnerLoop(
+            spec=TaskSpec("classify", IMAGE, 3),
+            backbone=backbone,
+            features=backbone.features,
+            inner_steps=1,
+            inner_eval_steps=1,
+            inner_loss_reduction="mean",
+            order="second",
+            moves_inner=["backbone", "head"],
+            moves_outer=["backbone", "head"],
+            bn_mode="batch",
+        ),
         inner_lr=0.5,
-        inner_steps=1,
-        inner_eval_steps=1,
-        inner_loss_reduction="mean",
-        order="second",
-        moves_inner=["backbone", "head"],
-        moves_outer=["backbone", "head"],
-        bn_mode="batch",
     )
 
 

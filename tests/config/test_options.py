@@ -90,7 +90,15 @@ def test_a_constructor_takes_exactly_the_values_of_its_yaml(group, option, compo
     code = load(component(group, node["name"]).target)
     own = {key: value for key, value in node.items() if key not in FOR_TRAINING.get(group, ())}
     values = flatten(own).keys() - {"name", "family", "schedule"}
-    takes = inspect.signature(code).parameters
+    takes = dict(inspect.signature(code).parameters)
+    if maker := component(group, node["name"]).inner:
+        del takes["inner"]
+        given = inspect.signature(load(maker)).parameters.items()
+        takes |= {
+            key: each.replace(default=each.empty)
+            for key, each in given
+            if key in values or key in CONTEXT[group]
+        }
     if code.__module__.startswith("metacli."):
         assert takes.keys() - CONTEXT[group] == values
         assert all(parameter.default is inspect.Parameter.empty for parameter in takes.values())

@@ -1,5 +1,7 @@
 """Small networks with nothing at its initial value, and meta-batches of random images."""
 
+import inspect
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,7 @@ from metacli.backbones.conv4 import Conv4
 from metacli.backbones.mlp import MLP
 from metacli.backbones.pixels import Pixels
 from metacli.episode import Episode, Examples, TaskSpec
+from metacli.paradigms.inner_loop import InnerLoop
 from metacli.paradigms.maml import MAML
 from metacli.paradigms.meta_sgd import MetaSGD
 from metacli.paradigms.reptile import Reptile
@@ -61,17 +64,21 @@ def make_backbone():
 
 @pytest.fixture
 def make_adapting(make_backbone):
-    def make(method, *, backbone=None, **options):
+    def make(method, *, backbone=None, loop=InnerLoop, **options):
         """A gradient-based learner in float64; what is not among `options` is as in USUAL."""
         network = make_backbone(**backbone or {})
         options = USUAL | OWN.get(method, {}) | options
+        options = {"inner_eval_steps": options["inner_steps"]} | options
         with seeded(0, "weights"):
-            learner = method(
-                spec=TaskSpec("classify", (1, 9, 10), WAYS),
-                backbone=network,
-                features=network.features,
-                **{"inner_eval_steps": options["inner_steps"]} | options,
-            ).double()
+            options |= {
+                "spec": TaskSpec("classify", (1, 9, 10), WAYS),
+                "backbone": network,
+                "features": network.features,
+            }
+            taken = inspect.signature(loop).parameters
+            inner = loop(**{name: value for name, value in options.items() if name in taken})
+            own = {name: value for name, value in options.items() if name not in taken}
+            learner = method(inner=inner, **own).double()
         head = learner.network.get_submodule("head")
         with torch.no_grad():
             head.weight.copy_(normal(head.weight.shape, torch.Generator().manual_seed(1)))

@@ -43,7 +43,7 @@ def test_on_fixed_features_the_meta_gradient_is_identity_minus_rate_times_hessia
     hessian = torch.autograd.functional.hessian(lambda at: loss(at, episode.support), theta)
     slope = slope_at(theta - 0.3 * slope_at(theta, episode.support), episode.query)
     for order, expected in (("first", slope), ("second", slope - 0.3 * hessian @ slope)):
-        learner.order = order
+        learner.inner.order = order
         weight, bias = torch.autograd.grad(learner.meta_loss(episode).mean(), (head.weight, head.bias))
         got = torch.cat([weight, bias[:, None]], 1).flatten()
         torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-12)

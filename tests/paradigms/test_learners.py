@@ -11,6 +11,7 @@ from metacli.data.sampler import EpisodeShape
 from metacli.episode import Examples, TaskSpec
 from metacli.evaluator import evaluate
 from metacli.paradigms.gnn import GNN
+from metacli.paradigms.inner_loop import InnerLoop
 from metacli.paradigms.maml import MAML
 from metacli.paradigms.matchingnet import MatchingNet
 from metacli.paradigms.meta_sgd import MetaSGD
@@ -240,17 +241,19 @@ def toy_learner(name, spec):
                 return R2D2(**common, ridge=1.0, scale=10.0)
     backbone = MLP(shape=spec.shape, widths=[32], norm="batch")
     return MAML(
-        spec=spec,
-        backbone=backbone,
-        features=backbone.features,
+        inner=InnerLoop(
+            spec=spec,
+            backbone=backbone,
+            features=backbone.features,
+            inner_steps=1,
+            inner_eval_steps=1,
+            inner_loss_reduction="mean",
+            order="first" if name == "fomaml" else "second",
+            moves_inner=["head"] if name == "anil" else ["backbone", "head"],
+            moves_outer=["backbone", "head"],
+            bn_mode="batch",
+        ),
         inner_lr=0.5,
-        inner_steps=1,
-        inner_eval_steps=1,
-        inner_loss_reduction="mean",
-        order="first" if name == "fomaml" else "second",
-        moves_inner=["head"] if name == "anil" else ["backbone", "head"],
-        moves_outer=["backbone", "head"],
-        bn_mode="batch",
     )
 
 

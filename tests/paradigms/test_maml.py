@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from metacli.backbones.conv4 import Conv4
 from metacli.episode import TaskSpec
+from metacli.paradigms.inner_loop import InnerLoop
 from metacli.paradigms.maml import MAML
 
 
@@ -69,7 +70,7 @@ def test_evaluation_predicts_what_training_predicts_after_as_many_steps(
 
 def test_evaluation_takes_its_own_number_of_steps(make_maml, make_episode):
     learner, longer, support = make_maml(steps=1), make_maml(steps=4), make_episode().support
-    learner.inner_eval_steps = 4
+    learner.inner.eval_steps = 4
     with torch.no_grad():
         evaluation = learner.eval().adapt(support)
     training = longer.adapt(support)
@@ -132,16 +133,18 @@ def test_only_what_moves_inside_stands_in_the_predictor(make_maml, make_episode)
 def test_the_omniglot_network_has_the_published_parameters_but_for_biases_that_cancel():
     backbone = Conv4(shape=(1, 28, 28), width=64, depth=4, downsample="stride", norm="batch")
     learner = MAML(
-        spec=TaskSpec("classify", (1, 28, 28), 5),
-        backbone=backbone,
-        features=backbone.features,
+        inner=InnerLoop(
+            spec=TaskSpec("classify", (1, 28, 28), 5),
+            backbone=backbone,
+            features=backbone.features,
+            inner_steps=1,
+            inner_eval_steps=1,
+            inner_loss_reduction="mean",
+            order="second",
+            moves_inner=["backbone", "head"],
+            moves_outer=["backbone", "head"],
+            bn_mode="batch",
+        ),
         inner_lr=0.4,
-        inner_steps=1,
-        inner_eval_steps=1,
-        inner_loss_reduction="mean",
-        order="second",
-        moves_inner=["backbone", "head"],
-        moves_outer=["backbone", "head"],
-        bn_mode="batch",
     )
     assert sum(parameter.numel() for parameter in learner.parameters()) == 112261 - 4 * 64

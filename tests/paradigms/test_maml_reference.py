@@ -10,6 +10,7 @@ from metacli.backbones.mlp import MLP
 from metacli.episode import Episode, Examples, TaskSpec
 from metacli.kernels import convolution
 from metacli.layers import fused
+from metacli.paradigms.inner_loop import InnerLoop
 from metacli.paradigms.maml import MAML
 
 
@@ -67,7 +68,7 @@ def adapt(network, learner, x, labels, steps):
     for _ in range(steps):
         loss = F.cross_entropy(network(weights, x), labels)
         moved = {name: weights[name] for name in learner.inner.adapted}
-        second = learner.order == "second"
+        second = learner.inner.order == "second"
         gradients = torch.autograd.grad(loss, list(moved.values()), create_graph=second, retain_graph=True)
         for (name, tensor), gradient in zip(moved.items(), gradients, strict=True):
             weights[name] = tensor - learner.inner_lr * gradient
@@ -90,7 +91,7 @@ def meta_gradient(network, learner, episode):
     losses = []
     for task in range(len(episode)):
         support, query = (s.inputs["x"][task].double() for s in (episode.support, episode.query))
-        weights = adapt(network, learner, support, episode.support.labels[task], learner.inner_steps)
+        weights = adapt(network, learner, support, episode.support.labels[task], learner.inner.steps)
         logits = answers(network, weights, learner, support, query)
         losses.append(F.cross_entropy(logits, episode.query.labels[task]))
     moving = {name: p for name, p in learner.network.named_parameters() if p.requires_grad}
@@ -214,17 +215,19 @@ def test_meta_gradients_of_regression_are_those_of_a_plain_loop(order, steps):
     torch.manual_seed(0)
     backbone = MLP(shape=(1,), widths=[5, 4], norm="none")
     learner = MAML(
-        spec=TaskSpec("regress", (1,), 2),
-        backbone=backbone,
-        features=4,
+        inner=InnerLoop(
+            spec=TaskSpec("regress", (1,), 2),
+            backbone=backbone,
+            features=4,
+            inner_steps=steps,
+            inner_eval_steps=steps,
+            inner_loss_reduction="mean",
+            order=order,
+            moves_inner=["backbone", "head"],
+            moves_outer=["backbone", "head"],
+            bn_mode="batch",
+        ),
         inner_lr=0.1,
-        inner_steps=steps,
-        inner_eval_steps=steps,
-        inner_loss_reduction="mean",
-        order=order,
-        moves_inner=["backbone", "head"],
-        moves_outer=["backbone", "head"],
-        bn_mode="batch",
     ).double()
     given, asked = (
         Examples({"x": x}, y, torch.ones(3, n, dtype=torch.bool), torch.zeros(3, n), torch.zeros(3, 0))

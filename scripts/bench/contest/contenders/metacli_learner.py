@@ -17,6 +17,7 @@ from metacli.backbones.resnet12 import ResNet12  # noqa: E402
 from metacli.crew import Crew  # noqa: E402
 from metacli.episode import Episode, Examples, TaskSpec  # noqa: E402
 from metacli.learner import Learner  # noqa: E402
+from metacli.paradigms.inner_loop import InnerLoop  # noqa: E402
 from metacli.paradigms.maml import MAML  # noqa: E402
 from metacli.paradigms.protonet import ProtoNet  # noqa: E402
 from metacli.parts import commit, moved, part_of, total  # noqa: E402
@@ -77,17 +78,19 @@ def build_learner(work: Work) -> Learner:
         learner = ProtoNet(spec=spec, backbone=backbone, bn_mode="running" if stored else "batch")
     else:
         learner = MAML(
-            spec=spec,
-            backbone=backbone,
-            features=backbone.features,
+            inner=InnerLoop(
+                spec=spec,
+                backbone=backbone,
+                features=backbone.features,
+                inner_steps=work.steps,
+                inner_eval_steps=work.steps,
+                inner_loss_reduction="mean",
+                order=work.order,
+                moves_inner=["head"] if work.inner == "head" else ["backbone", "head"],
+                moves_outer=["backbone", "head"],
+                bn_mode="batch",
+            ),
             inner_lr=INNER_LR,
-            inner_steps=work.steps,
-            inner_eval_steps=work.steps,
-            inner_loss_reduction="mean",
-            order=work.order,
-            moves_inner=["head"] if work.inner == "head" else ["backbone", "head"],
-            moves_outer=["backbone", "head"],
-            bn_mode="batch",
         )
     take_weights(learner, build(work))
     return learner
