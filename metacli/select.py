@@ -20,7 +20,7 @@ def moving(network: nn.Module, moves: Sequence[str], key: str = "moves") -> tupl
     Raises UserError, naming the config `key`, where that is none.
     """
     names = [name for name, _ in network.named_parameters()]
-    norms = {name for name, module in network.named_modules() if type(module).__name__.endswith("Norm")}
+    norms = _norms(network)
     own = "backbone.backbone" if any(name.startswith(_FEATURES) for name in names) else "backbone"
     blocks = [name for name, _ in network.named_modules() if name.startswith(f"{own}.blocks.")]
     last = blocks[-1].removeprefix(f"{own}.blocks.").partition(".")[0] if blocks else ""
@@ -31,6 +31,16 @@ def moving(network: nn.Module, moves: Sequence[str], key: str = "moves") -> tupl
             f"{key}=[{','.join(moves)}]: this network has no such parameters", "add head or backbone"
         )
     return covered
+
+
+def of_norms(network: nn.Module) -> tuple[str, ...]:
+    """Names of what `norm` covers, in order; of some networks that is nothing."""
+    norms = _norms(network)
+    return tuple(name for name, _ in network.named_parameters() if _covers("norm", name, "", norms))
+
+
+def _norms(network: nn.Module) -> set[str]:
+    return {name for name, module in network.named_modules() if type(module).__name__.endswith("Norm")}
 
 
 def _covers(move: str, name: str, last_block: str, norms: Iterable[str]) -> bool:

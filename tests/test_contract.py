@@ -82,7 +82,10 @@ SMALL = {
 }
 
 # What some paradigms need besides.
-OWN = {"reptile": {"paradigm.inner.optimizer": "sgd", "paradigm.inner.eval_steps": 4, "optimizer.lr": 1.0}}
+OWN = {
+    "reptile": {"paradigm.inner.optimizer": "sgd", "paradigm.inner.eval_steps": 4, "optimizer.lr": 1.0},
+    "maml_pp": {"paradigm.inner.steps": 2, "paradigm.inner.eval_steps": 2, "paradigm.multi_step": 0.8},
+}
 # With what a method shows within seconds that it learns, where that is not what others do.
 SLOW_TO_START: dict[str, dict[str, Any]] = {
     "gnn": {"networks": ["conv4"], "shots": 1, "steps": 150, "lr": 0.02}

@@ -135,6 +135,12 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "anil": _MAML,
         "fomaml": _MAML,
         "meta_sgd": replace(_MAML, target="metacli.paradigms.meta_sgd:MetaSGD", schema=schema.MetaSGD),
+        "maml_pp": replace(
+            _MAML,
+            target="metacli.paradigms.maml_pp:MAMLPlusPlus",
+            schema=schema.MAMLPlusPlus,
+            inner="metacli.paradigms.inner_loop:without_norms",
+        ),
         "reptile": replace(
             _MAML,
             target="metacli.paradigms.reptile:Reptile",

@@ -508,6 +508,40 @@ class MetaSGD(Paradigm):
     moves: MovesOf
 
 
+class RatesPerStep(InnerSteps):
+    initial_lr: Rate
+
+    @model_validator(mode="after")
+    def _no_step_without_rates(self) -> "RatesPerStep":
+        if self.eval_steps > self.steps:
+            raise ValueError(
+                f"eval_steps={self.eval_steps}: rates are learned for the steps of training, steps={self.steps}"
+            )
+        return self
+
+
+class MAMLPlusPlus(Paradigm):
+    """multi_step: share of training in which the queries are asked after every step · first_order: share of it whose
+    derivatives are of first order."""
+
+    bn_mode: Literal[
+        "batch", "support", "with_support_single"
+    ]  # each step has norms of its own, and no averages
+    order: Order
+    multi_step: Share
+    first_order: Share
+    inner: RatesPerStep
+    moves: MovesOf
+
+    @model_validator(mode="after")
+    def _first_order_comes_before_second(self) -> "MAMLPlusPlus":
+        if self.first_order and self.order == "first":
+            raise ValueError(
+                f"first_order={self.first_order} needs order=second; order=first is all of training"
+            )
+        return self
+
+
 class TaskSteps(InnerLoop):
     optimizer: Literal["adam", "sgd", "aruba"]
     batch: Count

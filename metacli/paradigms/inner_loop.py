@@ -6,20 +6,26 @@ passes are normalised, what is differentiated. All of that is decided here; a me
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from metacli.episode import Examples, Predictor, State, TaskSpec
+from metacli.errors import UserError
 from metacli.layers import Linear, Passes
 from metacli.layers.passes import BatchNormMode
 from metacli.objectives import objective
-from metacli.select import moving
+from metacli.select import moving, of_norms
 
 Order = Literal["first", "second"]
 LossReduction = Literal["mean", "sum_over_k"]
 Update = Callable[[int, State, State], State]  # (step, weights, gradients) -> weights, each [T, ...] by name
+
+
+def nothing(step: int) -> State:
+    return {}
 
 
 class InnerLoop:
@@ -27,7 +33,8 @@ class InnerLoop:
 
     steps while training, eval_steps else · loss_reduction of the support loss: "mean" over the items, or "sum_over_k",
     their sum divided by the shots: the ways times as much, as in the code of Finn et al. In regression it is the mean ·
-    moves_inner: what is adapted, `adapted` by name · moves_outer: what the outer loop trains.
+    moves_inner: what is adapted, `adapted` by name, without norms where `norms` says so · moves_outer: what the outer
+    loop trains.
     """
 
     def __init__(
@@ -43,6 +50,7 @@ class InnerLoop:
         moves_outer: Sequence[str],
         bn_mode: BatchNormMode,
         order: Order = "first",
+        norms: bool = True,
     ) -> None:
         self.spec = spec
         self.network = nn.Sequential()
@@ -56,10 +64,18 @@ class InnerLoop:
         self.order = order
         self.objective = objective(spec.kind)
         self.sums = inner_loss_reduction == "sum_over_k" and spec.kind == "classify"
-        self.adapted = moving(self.network, moves_inner, "paradigm.moves.inner")
+        named = moving(self.network, moves_inner, "paradigm.moves.inner")
+        left_out = () if norms else of_norms(self.network)
+        self.adapted = tuple(name for name in named if name not in left_out)
+        if not self.adapted:
+            raise UserError(
+                f"paradigm.moves.inner=[{','.join(moves_inner)}]: this method adapts no norms, and nothing is left",
+                "add head or backbone",
+            )
         # A backbone that stays still in the inner loop is run once per pass, outside the loop.
         self.still = not any(name.startswith("backbone.") for name in self.adapted)
         self.passes = Passes(backbone if self.still else self.network, bn_mode)
+        self.norms = () if self.still else of_norms(self.network)  # of what each step runs
 
     @property
     def steps(self) -> int:
@@ -78,8 +94,18 @@ class InnerLoop:
         """The predictor after all steps of `update`, to be differentiated through while gradients are enabled."""
         return self.predictor(self.descend(support, update), support)
 
-    def descend(self, support: Examples, update: Update, batches: Tensor | None = None) -> State:
-        """The weights after all steps of `update`. batches [steps, n]: places of the items that each step is given."""
+    def descend(
+        self,
+        support: Examples,
+        update: Update,
+        *,
+        batches: Tensor | None = None,
+        beside: Callable[[int], State] = nothing,
+    ) -> State:
+        """The weights after all steps of `update`.
+
+        batches [steps, n]: places of the items that each step is given · beside: what else a step's pass is run under.
+        """
         meta = torch.is_grad_enabled()  # else nobody will differentiate through the adaptation
         weights = self.start(len(support.labels))
         seen = self.seen(support)
@@ -90,7 +116,9 @@ class InnerLoop:
                     for name, tensor in weights.items()
                 }
                 given = seen if batches is None else seen.at(batches[step])
-                gradients = self.gradients(weights, given, differentiable=meta and self.order == "second")
+                gradients = self.gradients(
+                    weights, given, differentiable=meta and self.order == "second", beside=beside(step)
+                )
                 weights = update(step, weights, gradients)
         return weights if meta else {name: tensor.detach() for name, tensor in weights.items()}
 
@@ -100,9 +128,9 @@ class InnerLoop:
             return support
         return replace(support, inputs={"x": self.passes.support({}, support.inputs)})
 
-    def gradients(self, weights: State, seen: Examples, *, differentiable: bool) -> State:
+    def gradients(self, weights: State, seen: Examples, *, differentiable: bool, beside: State) -> State:
         """Of each task's support loss."""
-        loss = self.loss(weights, seen).sum()
+        loss = self.loss(weights | beside, seen).sum()
         gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=differentiable)
         return dict(zip(weights, gradients, strict=True))
 
@@ -121,3 +149,7 @@ class InnerLoop:
     def _head(self, weights: State, features: Tensor) -> Tensor:
         head = {name.removeprefix("head."): tensor for name, tensor in weights.items()}
         return torch.func.functional_call(self.network.get_submodule("head"), head, (features,))
+
+
+# Scales and shifts of normalisation layers are one for all tasks, whatever moves.
+without_norms = partial(InnerLoop, norms=False)

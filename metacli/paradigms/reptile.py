@@ -80,7 +80,7 @@ class Reptile(Learner):
                 for (name, weight), part in zip(weights.items(), parts, strict=True)
             }
 
-        return self.inner.descend(items, update, batches), squares
+        return self.inner.descend(items, update, batches=batches), squares
 
 
 def minibatches(items: int, batch: int, steps: int, shuffle: torch.Generator) -> Tensor:

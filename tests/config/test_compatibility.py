@@ -357,3 +357,17 @@ def test_what_an_attack_does_in_training_is_said_to_have_no_effect_where_nothing
     assert again == [
         f"{key.partition('=')[0]} has no effect: no training episode is attacked" for key in keys
     ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ("paradigm.inner.eval_steps=6", "rates are learned for the steps of training, steps=5"),
+        ("paradigm.bn_mode=running", "bn_mode"),
+    ],
+)
+def test_maml_pp_refuses_steps_without_rates_and_averages_that_it_does_not_keep(setting, why, notes):
+    with pytest.raises(UserError, match=why):
+        notes("paradigm=maml_pp", setting)
+    with pytest.raises(UserError, match="needs order=second"):
+        notes("paradigm=maml_pp", "paradigm.order=first", "paradigm.first_order=0.5")

@@ -10,8 +10,9 @@ from metacli.backbones.conv4 import Conv4
 from metacli.backbones.mlp import MLP
 from metacli.backbones.pixels import Pixels
 from metacli.episode import Episode, Examples, TaskSpec
-from metacli.paradigms.inner_loop import InnerLoop
+from metacli.paradigms.inner_loop import InnerLoop, without_norms
 from metacli.paradigms.maml import MAML
+from metacli.paradigms.maml_pp import MAMLPlusPlus
 from metacli.paradigms.meta_sgd import MetaSGD
 from metacli.paradigms.reptile import Reptile
 from metacli.runtime import seeded
@@ -28,6 +29,13 @@ USUAL = {
 OWN = {
     MAML: {"inner_lr": 0.2, "order": "second"},
     MetaSGD: {"inner_initial_lr": (0.1, 0.3), "order": "second"},
+    MAMLPlusPlus: {
+        "loop": without_norms,
+        "inner_initial_lr": 0.25,
+        "order": "second",
+        "multi_step": 0.5,
+        "first_order": 0.0,
+    },
     Reptile: {"inner_optimizer": "adam", "inner_lr": 0.05, "inner_batch": 4, "inner_eval_batch": 4},
 }
 
@@ -64,7 +72,7 @@ def make_backbone():
 
 @pytest.fixture
 def make_adapting(make_backbone):
-    def make(method, *, backbone=None, loop=InnerLoop, **options):
+    def make(method, *, backbone=None, **options):
         """A gradient-based learner in float64; what is not among `options` is as in USUAL."""
         network = make_backbone(**backbone or {})
         options = USUAL | OWN.get(method, {}) | options
@@ -75,6 +83,7 @@ def make_adapting(make_backbone):
                 "backbone": network,
                 "features": network.features,
             }
+            loop = options.pop("loop", InnerLoop)
             taken = inspect.signature(loop).parameters
             inner = loop(**{name: value for name, value in options.items() if name in taken})
             own = {name: value for name, value in options.items() if name not in taken}

@@ -13,6 +13,7 @@ from metacli.evaluator import evaluate
 from metacli.paradigms.gnn import GNN
 from metacli.paradigms.inner_loop import InnerLoop
 from metacli.paradigms.maml import MAML
+from metacli.paradigms.maml_pp import MAMLPlusPlus
 from metacli.paradigms.matchingnet import MatchingNet
 from metacli.paradigms.meta_sgd import MetaSGD
 from metacli.paradigms.nearest_centroid import NearestCentroid
@@ -23,7 +24,11 @@ from metacli.rundir import RunFolder
 from metacli.runtime import seeded
 from metacli.trainer import Plan, Trainer
 
-GRADIENT = {"meta_sgd": MetaSGD, "reptile": Reptile}  # beside MAML; the contract shows that they learn
+GRADIENT = {
+    "meta_sgd": MetaSGD,
+    "maml_pp": MAMLPlusPlus,
+    "reptile": Reptile,
+}  # beside MAML; the contract shows that they learn
 TRAINED = ["maml", "fomaml", "anil", *GRADIENT, "protonet", "r2d2", "gnn", "matchingnet", "full_context"]
 ALL = [*TRAINED, "nearest_centroid"]
 IN_ORDER = ["full_context"]  # a sequence, to a network that reads it from both ends
@@ -36,7 +41,7 @@ ANY_WAYS = [
     "nearest_centroid",
 ]
 MODES = ["batch", "support", "running", "with_support_single"]
-FEWER_MODES = {"gnn": ["batch", "running"]}
+FEWER_MODES = {"gnn": ["batch", "running"], "maml_pp": ["batch", "support", "with_support_single"]}
 
 
 def with_modes(names):
