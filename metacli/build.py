@@ -74,6 +74,8 @@ def _on_backbone(group: str, node: Named, config: Config, spec: TaskSpec) -> Any
     backbone = construct("backbone", config.backbone, shape=shape)
     whole = backbone if fitted is None else Stacked(fitted, backbone)
     known = {"features": backbone.features, "train_classes": spec.train_classes, "seed": config.seed}
+    if component(group, node.name).maps:
+        known["map_shape"] = backbone.map_shape
     if component(group, node.name).attacks_itself:
         known["attack"] = construct("attack", config.attack)
     if component(group, node.name).takes_head:

@@ -14,6 +14,7 @@ from metacli.config.compatibility import (
     features_kept,
     inner_loss,
     inner_steps,
+    transductive_method,
 )
 from metacli.console import Console
 from metacli.errors import UserError
@@ -117,6 +118,7 @@ def _protocol(experiment: Experiment, episode_hash: str) -> dict[str, Any]:
     return {
         "bn_mode": batch_norm_mode(config),
         "bn_statistics": batch_norm_statistics(config),
+        "transductive_method": transductive_method(config),
         "order": derivative_order(config),
         "inner_steps": inner_steps(config),
         "inner_loss": inner_loss(config, table.kind),

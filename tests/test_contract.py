@@ -58,6 +58,7 @@ SMALL = {
     "paradigm.ridge": 0.001,
     "paradigm.embedding": 16,
     "paradigm.width": 8,
+    "paradigm.neighbours": 4,
     "optimizer.lr": 0.01,
     "pretrain.epochs": 1,
     "pretrain.batch": 80,
@@ -66,6 +67,7 @@ SMALL = {
     "head.epochs": 3,
     "head.batch": 2,
     "head.samples": 30,
+    "head.neighbours": 4,
     "episode.train": {"ways": 3, "shots": 1, "queries": 3},
     "episode.val": {"ways": 3, "shots": 1, "queries": 3, "count": 8},
     "episode.test": {"ways": 3, "shots": 1, "queries": 3, "count": 8},
@@ -88,7 +90,9 @@ OWN = {
 }
 # With what a method shows within seconds that it learns, where that is not what others do.
 SLOW_TO_START: dict[str, dict[str, Any]] = {
-    "gnn": {"networks": ["conv4"], "shots": 1, "steps": 150, "lr": 0.02}
+    "gnn": {"networks": ["conv4"], "shots": 1, "steps": 150, "lr": 0.02},
+    "relationnet": {"networks": ["conv4"], "shots": 1, "steps": 100, "lr": 0.005},
+    "tpn": {"networks": ["conv4"], "shots": 1, "steps": 100, "lr": 0.005},
 }
 
 # Where running averages that have hardly moved yet give the same answer to every query.
@@ -256,7 +260,8 @@ def test_every_setting_of_an_attack_does_something(attack, ignored):
 
 @pytest.mark.parametrize("paradigm", [name for name, kind in CLAIMS if kind == "classify"])
 def test_what_every_paradigm_predicts_can_be_attacked(paradigm, table):
-    plain = values(f"paradigm={paradigm}", "backbone=conv4_stride", "attack=fgsm", "attack.epsilon=0.5")
+    network = "conv4" if component("paradigm", paradigm).maps else "conv4_stride"
+    plain = values(f"paradigm={paradigm}", f"backbone={network}", "attack=fgsm", "attack.epsilon=0.5")
     check(validate(plain), described(validate(plain), table))
     built = experiment.assemble(validate(plain))
     before = deepcopy(built.learner.state_dict())

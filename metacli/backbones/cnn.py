@@ -21,7 +21,8 @@ class CNN(nn.Module):
 
     shape: (C, H, W) of an image · widths: channels of each convolution · kernel: odd, of all of them · downsample,
     padding: of all, or a list with one for each · slope: of their ReLU below zero · read: of the last map · hidden:
-    units of a linear layer after it, 0 for none.
+    units of a linear layer after it, 0 for none · map_shape: (H, W, C) of the last map, where features are that as it
+    is.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class CNN(nn.Module):
             lost = kernel - 1 if edge == "valid" else 0
             height, columns = _after(height - lost, how), _after(columns - lost, how)
         self.features = widths[-1] * (height * columns if read == "flatten" else 1)
+        self.map_shape = (height, columns, widths[-1]) if read == "flatten" and not hidden else ()
         if hidden:
             self.blocks.append(mlp.Block(self.features, hidden, norm=norm))
             self.features = hidden

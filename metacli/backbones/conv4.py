@@ -20,7 +20,10 @@ Padding = Literal["same", "valid"]
 
 
 class Conv4(nn.Module):
-    """x [T, N, C, H, W] -> [T, N, D]. shape: (C, H, W) of an image; width: channels of each block."""
+    """x [T, N, C, H, W] -> [T, N, D]. shape: (C, H, W) of an image; width: channels of each block.
+
+    map_shape: (H, W, C) of the last map, where features are that as it is.
+    """
 
     def __init__(
         self, *, shape: tuple[int, int, int], width: int, depth: int, downsample: Downsample, norm: NormKind
@@ -36,6 +39,7 @@ class Conv4(nn.Module):
         for _ in range(depth if downsample == "max_pool" else 0):
             height, rows = height // 2, rows // 2
         self.features = width * height * rows if downsample == "max_pool" else width
+        self.map_shape = (height, rows, width) if downsample == "max_pool" else ()
 
     def forward(self, x: Tensor) -> Tensor:
         x = channels_last(x)

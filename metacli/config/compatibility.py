@@ -119,6 +119,12 @@ def batch_norm_mode(config: Config) -> str:
     return config.paradigm.bn_mode if normalised else "none"
 
 
+def transductive_method(config: Config) -> bool:
+    """What the report says: whether the queries of an episode are answered together, whatever bn_mode."""
+    paradigm = component("paradigm", config.paradigm.name)
+    return paradigm.transductive or (paradigm.takes_head and component("head", config.head.name).transductive)
+
+
 def batch_norm_statistics(config: Config) -> str:
     """What the report says: whose items share statistics in training, those of a task or of a whole step."""
     return "step" if component("paradigm", config.paradigm.name).whole_step else "task"
@@ -203,6 +209,12 @@ def _check_input(config: Config, data: Description) -> None:
         raise UserError(
             f"backbone={name}: nothing is left of {what} of {side} pixels after all its pooling",
             f"use {larger}a backbone of fewer blocks",
+        )
+    if component("paradigm", config.paradigm.name).maps and not config.backbone.keeps_map:
+        raise UserError(
+            f"backbone={name}: does not hand out its last map as it is, which {config.paradigm.name} compares",
+            "choose backbone=conv4_relation; or of cnn backbone.read=flatten backbone.hidden=0, of conv4 "
+            "backbone.downsample=max_pool",
         )
 
 

@@ -26,9 +26,10 @@ class Component:
     queries, so that attacking them makes sense · attacks_itself: needs an attack, and says what is attacked ·
     takes_head: the one that the group head names · inner: "module:maker" of its argument `inner`, to which go the
     values that the maker takes · batch_norm: has batch norms of its own, whatever the backbone has
-    · whole_step: in training, its batch norms take the statistics of all tasks of a step together · sources: of a
-    data set, makes a source of episodes for each split of what it built · extra: the optional package that it needs,
-    and metacli's extra of the same name.
+    · whole_step: in training, its batch norms take the statistics of all tasks of a step together · maps: needs a
+    backbone that keeps its last map · transductive: answers the queries of a task together, whatever bn_mode · sources:
+    of a data set, makes a source of episodes for each split of what it built · extra: the optional package that it
+    needs, and metacli's extra of the same name.
     """
 
     target: str
@@ -41,6 +42,8 @@ class Component:
     queries: bool = True
     batch_norm: bool = False
     whole_step: bool = False
+    maps: bool = False
+    transductive: bool = False
     query_loss: bool = True
     attacks_itself: bool = False
     extra: str = ""
@@ -112,6 +115,9 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "distribution_calibration": Component(
             "metacli.heads.distribution_calibration:DistributionCalibration", schema.DistributionCalibration
         ),
+        "label_propagation": Component(
+            "metacli.heads.propagation:LabelPropagation", schema.LabelPropagation, transductive=True
+        ),
         "fine_tuned": Component("metacli.heads.fine_tuned:FineTuned", schema.FineTuned),
     },
     "optimizer": {
@@ -159,6 +165,10 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "gnn": Component(
             "metacli.paradigms.gnn:GNN", schema.GNN, fixed_ways=True, batch_norm=True, whole_step=True
         ),
+        "relationnet": Component(
+            "metacli.paradigms.relationnet:RelationNet", schema.RelationNet, batch_norm=True, maps=True
+        ),
+        "tpn": Component("metacli.paradigms.tpn:TPN", schema.TPN, transductive=True),
         "r2d2": Component("metacli.paradigms.r2d2:R2D2", schema.R2D2),
         "meta_baseline": Component("metacli.paradigms.meta_baseline:MetaBaseline", schema.MetaBaseline),
         "frozen": _FROZEN,

@@ -72,6 +72,7 @@ Count = Annotated[int, Field(ge=1, le=_LARGEST), Number]
 Natural = Annotated[int, Field(ge=0, le=_LARGEST), Number]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), Number]
 Share = Annotated[float, Field(ge=0, lt=1), Number]
+Fraction = Annotated[float, Field(gt=0, lt=1), Number]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False), Number]
 Folder = Annotated[str, AfterValidator(_absolute)]  # so that a saved run can be used from any folder
 File = Annotated[str, AfterValidator(_absolute_file)]
@@ -276,6 +277,11 @@ class Backbone(Named):
         """Side of the smallest image that it takes."""
         return 1
 
+    @property
+    def keeps_map(self) -> bool:
+        """Whether its features are its last map as it is, whose shape is then the `map_shape` of what is built."""
+        return False
+
 
 class Conv4(Backbone):
     width: Count
@@ -286,6 +292,10 @@ class Conv4(Backbone):
     @property
     def smallest(self) -> int:
         return 2**self.depth if self.downsample == "max_pool" else 1
+
+    @property
+    def keeps_map(self) -> bool:
+        return self.downsample == "max_pool"
 
 
 class MLP(Backbone):
@@ -339,6 +349,10 @@ class CNN(Backbone):
             side = {"max_pool": 2 * side, "stride": 2 * side - 1, "none": side}[how]
             side += self.kernel - 1 if edge == "valid" else 0
         return side
+
+    @property
+    def keeps_map(self) -> bool:
+        return self.read == "flatten" and not self.hidden
 
 
 class RNN(Backbone):
@@ -425,6 +439,11 @@ class DistributionCalibration(Head):
     nearest: Count
     spread: Amount
     power: Rate
+
+
+class LabelPropagation(Head):
+    neighbours: Count
+    alpha: Fraction
 
 
 class FineTuned(Head):
@@ -579,6 +598,17 @@ class GNN(Paradigm):
 class MatchingNet(Paradigm):
     full_context: bool
     scale: Rate
+
+
+class RelationNet(Paradigm):
+    bn_mode: Literal["batch", "running"]  # a support set without a query makes no pairs
+    width: Count
+    hidden: Count
+
+
+class TPN(Paradigm):
+    neighbours: Count
+    alpha: Fraction
 
 
 class R2D2(Paradigm):

@@ -15,7 +15,7 @@ import torch
 
 from metacli.build import learner_of
 from metacli.commands.saved import trained_run
-from metacli.config.compatibility import batch_norm_mode
+from metacli.config.compatibility import batch_norm_mode, transductive_method
 from metacli.config.construct import construct
 from metacli.config.registry import component
 from metacli.config.schema import Config
@@ -59,11 +59,12 @@ class TrainedLearner:
 
     @property
     def transductive(self) -> bool:
-        """Whether images that are predicted together influence each other: bn_mode is batch.
+        """Whether images that are predicted together influence each other: by batch norm (bn_mode is batch), or by the
+        method.
 
         Then predictions of one image alone are worse than what the report promises.
         """
-        return batch_norm_mode(self.config) == "batch"
+        return transductive_method(self.config) or batch_norm_mode(self.config) == "batch"
 
     @overload
     def adapt(self, support: Examples) -> Predictor: ...

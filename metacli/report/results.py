@@ -55,10 +55,10 @@ def summarise(
 ) -> dict[str, Any]:
     """What report.json holds: plain Python values, and None for a number that is not finite.
 
-    protocol: bn_mode, bn_statistics (in training: of a task, or of a step), order, inner_steps {train, test},
-    inner_loss (mean, sum_over_k), episode {train, val, test: {ways, shots, queries (a class), count}}, episode_hash,
-    selection, class_overlap (how many classes stand in more than one split), split, stages {name: see wording.stage},
-    features: see wording.features.
+    protocol: bn_mode, bn_statistics (in training: of a task, or of a step), transductive_method (whether the
+    method answers queries together, whatever bn_mode), order, inner_steps {train, test}, inner_loss (mean, sum_over_k),
+    episode {train, val, test: {ways, shots, queries (a class), count}}, episode_hash, selection, class_overlap (how
+    many classes stand in more than one split), split, stages {name: see wording.stage}, features: see wording.features.
     robust: an entry {epsilon, mean, ci95, n, unit} of accuracy under attack for each epsilon, 0 the first; where there
     are any, protocol's `attack` has the settings.
     run: paradigm, family, dataset, backbone, seed, device, threads, seconds_train, seconds_total, parameters,

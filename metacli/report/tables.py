@@ -97,7 +97,7 @@ def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         *robust,
         ("episodes", wording.episodes(protocol["episode"][protocol["split"]])),
         ("split", str(protocol["split"])),
-        ("bn_mode", wording.bn_mode(protocol["bn_mode"], protocol.get("bn_statistics"))),
+        ("bn_mode", wording.bn_mode(protocol)),
         ("order", wording.order(protocol["order"])),
         ("inner steps", wording.inner_steps(protocol.get("inner_steps"))),
         ("inner loss", wording.inner_loss(protocol.get("inner_loss"))),

@@ -12,12 +12,18 @@ BN_MODES = {
     "with_support_single": "inductive: each query is normalised alone with the support set",
     "none": "inductive: no batch statistics are used",
 }
+BY_METHOD = "transductive: the method answers the queries of an episode together"
 
 
-def bn_mode(mode: Any, statistics: Any = "task") -> str:
+def bn_mode(protocol: Mapping[str, Any]) -> str:
     """'batch (transductive: ...)': may a prediction depend on other queries; and whose statistics trained it."""
-    together = "; in training, all tasks of a step are normalised together" if statistics == "step" else ""
-    return f"{mode} ({BN_MODES[mode]}{together})" if mode in BN_MODES else str(mode)
+    mode = protocol["bn_mode"]
+    if mode not in BN_MODES:
+        return str(mode)
+    step = protocol.get("bn_statistics") == "step"
+    together = "; in training, all tasks of a step are normalised together" if step else ""
+    said = BY_METHOD if protocol.get("transductive_method") else BN_MODES[mode]
+    return f"{mode} ({said}{together})"
 
 
 def metric(name: str, entry: Mapping[str, Any], plus_minus: str = "±") -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from metacli.config import registry
-from metacli.config.compatibility import batch_norm_mode, check, features_kept
+from metacli.config.compatibility import batch_norm_mode, check, features_kept, transductive_method
 from metacli.config.validate import validate
 from metacli.data.table import Description
 from metacli.errors import UserError
@@ -146,6 +146,28 @@ def test_an_evaluation_asks_of_the_data_only_what_it_reads(composed):
 
 def test_bn_mode_with_batch_norm_stands_in_the_report(composed):
     assert batch_norm_mode(validate(composed("paradigm.bn_mode=support"))) == "support"
+
+
+def test_a_method_or_its_head_may_answer_queries_together(composed):
+    for overrides, together in [
+        (["paradigm=tpn"], True),
+        (["paradigm=simpleshot"], False),
+        (["paradigm=simpleshot", "head=label_propagation"], True),
+        (["paradigm=maml", "head=label_propagation"], False),
+    ]:
+        assert transductive_method(validate(composed(*overrides))) == together
+
+
+def test_a_method_that_compares_maps_is_refused_a_backbone_that_keeps_none(notes):
+    for backbone in ("conv4_stride", "resnet12", "mlp", "cnn"):
+        with pytest.raises(
+            UserError, match=rf"backbone={backbone[:3]}.*its last map as it is, which relationnet"
+        ):
+            notes("paradigm=relationnet", f"backbone={backbone}")
+    for fine in (["backbone=conv4"], ["backbone=cnn", "backbone.hidden=0"], []):
+        notes("paradigm=relationnet", *fine)
+    with pytest.raises(UserError, match=r"paradigm\.bn_mode=support: .*'batch' or 'running'"):
+        notes("paradigm=relationnet", "paradigm.bn_mode=support")
 
 
 WAVES = Description((1,), {split: {} for split in ("train", "val", "test")}, kind="regress")

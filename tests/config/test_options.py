@@ -31,7 +31,7 @@ CONTEXT = {
     "optimizer": {"params", "horizon", "per_task"},
     "head": {"features", "train_classes"},
     "pretrain": {"spec", "backbone", "features"},
-    "paradigm": {"attack", "seed", "spec", "backbone", "features", "head"},
+    "paradigm": {"attack", "seed", "spec", "backbone", "features", "head", "map_shape"},
 }
 
 LATER = {

@@ -19,17 +19,18 @@ from metacli.paradigms.meta_sgd import MetaSGD
 from metacli.paradigms.nearest_centroid import NearestCentroid
 from metacli.paradigms.protonet import ProtoNet
 from metacli.paradigms.r2d2 import R2D2
+from metacli.paradigms.relationnet import RelationNet
 from metacli.paradigms.reptile import Reptile
+from metacli.paradigms.tpn import TPN
 from metacli.rundir import RunFolder
 from metacli.runtime import seeded
 from metacli.trainer import Plan, Trainer
 
-GRADIENT = {
-    "meta_sgd": MetaSGD,
-    "maml_pp": MAMLPlusPlus,
-    "reptile": Reptile,
-}  # beside MAML; the contract shows that they learn
+GRADIENT = {"meta_sgd": MetaSGD, "maml_pp": MAMLPlusPlus, "reptile": Reptile}  # beside MAML
 TRAINED = ["maml", "fomaml", "anil", *GRADIENT, "protonet", "r2d2", "gnn", "matchingnet", "full_context"]
+TRAINED += ["relationnet", "tpn"]
+SLOW = [*GRADIENT, "gnn", "relationnet", "tpn"]  # the contract shows that they learn
+TOGETHER = ["tpn"]  # answers the queries of a task together in every mode
 ALL = [*TRAINED, "nearest_centroid"]
 IN_ORDER = ["full_context"]  # a sequence, to a network that reads it from both ends
 # Whose outputs belong to the classes of the support set alone.
@@ -38,10 +39,16 @@ ANY_WAYS = [
     "r2d2",
     "matchingnet",
     "full_context",
+    "relationnet",
+    "tpn",
     "nearest_centroid",
 ]
 MODES = ["batch", "support", "running", "with_support_single"]
-FEWER_MODES = {"gnn": ["batch", "running"], "maml_pp": ["batch", "support", "with_support_single"]}
+FEWER_MODES = {
+    "gnn": ["batch", "running"],
+    "relationnet": ["batch", "running"],
+    "maml_pp": ["batch", "support", "with_support_single"],
+}
 
 
 def with_modes(names):
@@ -92,6 +99,28 @@ def make_learner(make_maml, make_adapting, make_backbone):
                         query_label="zeros",
                         bn_mode=bn_mode,
                     ).double()
+            case "relationnet":
+                network = make_backbone(**{"downsample": "max_pool", "depth": 2} | backbone)
+                with seeded(0, "weights"):
+                    return RelationNet(
+                        spec=spec,
+                        backbone=network,
+                        map_shape=network.map_shape,
+                        width=4,
+                        hidden=3,
+                        bn_mode=bn_mode,
+                    ).double()
+            case "tpn":
+                network = make_backbone(**backbone)
+                learner = TPN(
+                    spec=spec,
+                    backbone=network,
+                    features=network.features,
+                    neighbours=4,
+                    alpha=0.9,
+                    bn_mode=bn_mode,
+                )
+                return learner.double()
             case "nearest_centroid":
                 network = make_backbone(**backbone)
                 return NearestCentroid(spec=spec, backbone=network, distance="euclidean", bn_mode=bn_mode)
@@ -125,7 +154,8 @@ def test_predictions_depend_on_the_other_queries_in_transductive_modes_only(
     others = torch.cat([x[:, :1], x[:, 1:].flip(3) * 0.5], 1)
     predictor = learner.adapt(episode.support)
     same = torch.allclose(predictor({"x": x})[:, 0], predictor({"x": others})[:, 0], rtol=1e-12, atol=1e-12)
-    assert same == (bn_mode == "support" or (bn_mode != "batch" and not training))
+    inductive = bn_mode == "support" or (bn_mode != "batch" and not training)
+    assert same == (inductive and name not in TOGETHER)
 
 
 @with_modes(ALL)
@@ -262,7 +292,7 @@ def toy_learner(name, spec):
     )
 
 
-@pytest.mark.parametrize("name", [name for name in TRAINED if name not in (*GRADIENT, "gnn")])
+@pytest.mark.parametrize("name", [name for name in TRAINED if name not in SLOW])
 def test_it_learns_what_helps_with_classes_it_has_never_seen(name, table, tmp_path, device):
     shape = EpisodeShape(ways=3, shots=1, queries=5)
     train, test = (ImageSource(table=table, split=split, device=device) for split in ("train", "test"))

@@ -112,6 +112,11 @@ def test_the_other_batch_norm_modes_are_called_inductive(summary, mode):
     assert f"{mode} (inductive" in text_report(summary)
 
 
+def test_a_method_may_be_transductive_by_itself(summary):
+    summary["protocol"] |= {"bn_mode": "running", "transductive_method": True}
+    assert "running (transductive: the method" in text_report(summary)
+
+
 def test_the_text_says_what_came_before_meta_training(results, protocol, run):
     measured = {"explained_variance": 0.847}
     protocol["features"] = {"name": "pca", "fitted": True, "moved_by": ["outer"]}

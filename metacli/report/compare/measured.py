@@ -84,7 +84,12 @@ class Measured:
         if any(data["splits"] != self.data["splits"] for data in same_data):
             return SEEN
         mode = self.report["protocol"]["bn_mode"]
-        return BN_MODES.get(mode, mode).partition(":")[0]
+        return "transductive" if self.by_method else BN_MODES.get(mode, mode).partition(":")[0]
+
+    @property
+    def by_method(self) -> bool:
+        """Transductive, whatever bn_mode."""
+        return bool(self.report["protocol"].get("transductive_method"))
 
     @cached_property
     def settings(self) -> dict[str, Any]:

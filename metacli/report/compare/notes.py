@@ -9,8 +9,8 @@ from metacli.report.compare.rows import Row, but_for_seed, grouped
 
 SHOWN = 3  # commands of a note; more would be like them
 WHY = {
-    "transductive": "batch norm sees all queries of an episode at once, a help that a model asked one question at a "
-    "time does not have",
+    "transductive": "batch norm sees all queries of an episode at once, or the method does, a help that a model asked "
+    "one question at a time does not have",
     SEEN: "the weights were trained on another class split of the same data, so test classes may have been trained on",
 }
 
@@ -67,7 +67,8 @@ def _unequal(begin: str, standing: str, rows: Sequence[Row], found: Comparable) 
     if standing != "transductive":
         return Note(text, loud=True)
     done = {run.training for row in found.rows for run in row.runs if run.standing == "inductive"}
-    trainings = dict.fromkeys(run.training for row in rows for run in row.runs if run.training not in done)
+    able = [run for row in rows for run in row.runs if not run.by_method]
+    trainings = dict.fromkeys(run.training for run in able if run.training not in done)
     commands = [f"metacli eval {training} paradigm.bn_mode=support" for training in trainings]
     return with_commands(text, "To do without it, and then compare with --evaluations", commands)
 

@@ -29,6 +29,7 @@ def save_run(tmp_path):
         init_from: str | None = None,
         of: Path | None = None,
         episode_hash: str = "",
+        transductive_method: bool = False,
     ) -> Path:
         shape = {"ways": 5, "shots": shots, "queries": 15, "count": len(values)}
         episode = {"train": {"ways": 5, "shots": 1, "queries": 5}, "val": shape, "test": shape}
@@ -55,6 +56,7 @@ def save_run(tmp_path):
             | {"macro_f1": {"mean": 0.5, "ci95": None, "n": 75 * len(values), "unit": "fraction"}},
             "protocol": {
                 "bn_mode": bn_mode,
+                "transductive_method": transductive_method,
                 "selection": f"best validation {metric}",
                 "class_overlap": 0,
                 "split": split,

@@ -54,6 +54,10 @@ def test_the_batch_norm_mode_decides_how_a_run_stands(save_run, mode, standing):
     assert measured(save_run("a", VALUES, bn_mode=mode)).standing == standing
 
 
+def test_a_method_may_be_transductive_whatever_the_batch_norm_mode(save_run):
+    assert measured(save_run("a", VALUES, transductive_method=True)).standing == "transductive"
+
+
 def test_an_evaluation_on_another_class_split_of_its_training_data_may_know_the_test_classes(save_run):
     path = save_run("a", VALUES)
     assert measured(save_run("a", VALUES, classes="split 1", of=path)).standing == SEEN

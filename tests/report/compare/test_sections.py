@@ -113,6 +113,12 @@ def test_transductive_rows_are_called_so_loudly_and_can_be_measured_without(run)
     assert loud
 
 
+def test_no_bn_mode_makes_a_transductive_method_inductive(run):
+    (text, lines, _), *_ = said([run(), run(seed=1, transductive_method=True)])[0]
+    assert text.startswith("NOT RANKED with the others: row 2, transductive")
+    assert lines == ()
+
+
 def test_what_was_measured_without_already_is_not_asked_for_again(run):
     trained = run(bn_mode="batch")
     (text, lines, _), *_ = said([trained, run(bn_mode="support", of=trained.path)])[0]
