@@ -50,7 +50,7 @@ def train(
         with run.locked(), _end_logged(run):
             console = Console(run.log)
             console.say(f"run {run.path}")
-            for note in (*notes, *experiment.data.table.notes, *memory):
+            for note in (*notes, *experiment.data.table.notes, *build.path_notes(config), *memory):
                 console.say(note)
             _fit_and_report(experiment, run, console, started)
     return run

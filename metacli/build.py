@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from metacli.attacks.adversary import Adversary, Trial
 from metacli.config import schema
-from metacli.config.compatibility import moves
+from metacli.config.compatibility import computes_once, moves, stays_still
 from metacli.config.construct import construct
 from metacli.config.registry import component, load
 from metacli.config.schema import Config, Named, Shape
@@ -101,6 +101,18 @@ def trial(config: Config) -> Trial | None:
         return None
     grid = tuple(factor * attack.epsilon for factor in (0.0, 0.5, 1.0, 2.0))
     return Trial(attack, grid, config.attack.episodes)  # type: ignore[attr-defined]
+
+
+def path_notes(config: Config) -> list[str]:
+    """How a backbone that was not written with a task axis goes through tasks."""
+    name = config.backbone.name
+    if not component("backbone", name).plain:
+        return []
+    how = "the items of all tasks together, in eval mode"
+    if not stays_still(config):
+        how = "task by task, in eval mode, since tasks have weights of their own"
+    once = "; in evaluation once for each item" if computes_once(config) else ""
+    return [f"backbone {name} computes {how}{once}"]
 
 
 def optimizer_for(node: schema.Optimizer, learner: Learner, steps: int) -> Optimizer:

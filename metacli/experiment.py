@@ -3,6 +3,7 @@
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,21 +11,25 @@ import torch
 
 from metacli import build, provenance
 from metacli.chunk import LARGEST, automatic, kept_by, memory
-from metacli.config.compatibility import asked_splits, is_fitted
+from metacli.config.compatibility import asked_splits, computes_once, is_fitted, stays_still
 from metacli.config.construct import construct_several
 from metacli.config.origins import origins
 from metacli.config.registry import component
 from metacli.config.schema import Config
 from metacli.console import Console
 from metacli.crew import Crew
+from metacli.data.images import EVALUATION_BLOCK
 from metacli.distributed import ALONE, Ranks
 from metacli.errors import UserError
 from metacli.evaluator import Evaluation, evaluate
+from metacli.feature_cache import featured
+from metacli.layers.plain import Plain, given_features
 from metacli.learner import Learner
 from metacli.metrics import HEADLINE
 from metacli.rundir import RunFolder
 from metacli.runtime import generator, prepare, resolve_device, resolve_threads, seeded
 from metacli.trackers.tracker import Tracker
+from metacli.weights import backbone_of
 
 
 @dataclass(frozen=True)
@@ -43,18 +48,27 @@ class Experiment:
     def evaluate(
         self, split: str, console: Console, learner: Learner | None = None, *, attacked: bool = False
     ) -> Evaluation:
-        """The learner on the fixed episodes of a split, or another, which the others of its ranks do not know.
+        """The learner on the fixed episodes of a split, or another, which the others of its ranks do not know, and
+        whose `adapt` leaves its backbone as it is.
 
         attacked: by what the config says.
         """
-        shape = getattr(self.config.episode, split)
+        shape, chunk = getattr(self.config.episode, split), self.chunk
         source = self.data.sources[split]
-        episodes = source.fixed_episodes(source.sampler(build.episode_shape(shape)), shape.count, self.chunk)
         ranks = ALONE if learner else self.ranks
         if ranks.world > 1:
             self.learner.load_state_dict(ranks.from_first(self.learner.state_dict()))
-        with console.counting(f"{split} episodes", shape.count) as progress:
-            among = -(-shape.count // self.chunk)
+        backbone = backbone_of(learner or self.learner)
+        once = isinstance(backbone, Plain) and (learner is not None or computes_once(self.config))
+        if once:
+            assert isinstance(backbone, Plain)
+            with console.counting(f"features of {split} items", len(source.rows)) as progress:
+                source = featured(source, backbone, kept=not (learner or self.trains), progress=progress)
+            chunk = chunk if isinstance(self.config.trainer.chunk, int) else EVALUATION_BLOCK
+        episodes = source.fixed_episodes(source.sampler(build.episode_shape(shape)), shape.count, chunk)
+        given = given_features(learner or self.learner) if once else nullcontext()
+        with given, console.counting(f"{split} episodes", shape.count) as progress:
+            among = -(-shape.count // chunk)
             return evaluate(
                 learner or self.learner,
                 episodes,
@@ -157,6 +171,13 @@ def _chunk(
     tasks = config.trainer.meta_batch if split == "train" else 1
     if split == "train" and component("paradigm", config.paradigm.name).whole_step:
         return tasks
+    if split != "train" and computes_once(config):
+        return EVALUATION_BLOCK
+    tunes = split != "train" and hasattr(
+        config.paradigm, "finetune"
+    )  # so long that nobody knows by what memory
+    if not stays_still(config) and (tunes or component("backbone", config.backbone.name).plain):
+        return 1
     found = 1
     if ranks.first:
         source = data.sources[split]

@@ -86,8 +86,13 @@ def free_memory(device: torch.device) -> int:
 
 
 def prepare(device: torch.device, threads: int) -> None:
-    """Once, before the first tensor: threads, deterministic kernels, exact float32, a heap that is kept."""
+    """Once, before the first tensor: threads, deterministic kernels, exact float32, a heap that is kept.
+
+    Attention is computed as it is defined: its fused kernels cannot be differentiated twice.
+    """
     torch.set_num_threads(threads)
+    torch.backends.cuda.enable_flash_sdp(False)  # of the CPU as well
+    torch.backends.cuda.enable_mem_efficient_sdp(False)
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cuda.matmul.allow_tf32 = False
@@ -132,12 +137,14 @@ def usual_tensors() -> Iterator[None]:
 
 def _settings() -> list[tuple[Callable[[], Any], Callable[[Any], None]]]:
     """How to read and how to write each."""
-    cudnn, deterministic = torch.backends.cudnn, torch.utils.deterministic
+    cudnn, deterministic, cuda = torch.backends.cudnn, torch.utils.deterministic, torch.backends.cuda
     attributes = ((cudnn, "allow_tf32"), (cudnn, "benchmark"), (deterministic, "fill_uninitialized_memory"))
     return [
         (torch.get_num_threads, torch.set_num_threads),
         (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
         (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+        (cuda.flash_sdp_enabled, cuda.enable_flash_sdp),
+        (cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp),
         *((partial(getattr, *where), partial(setattr, *where)) for where in attributes),
     ]
 

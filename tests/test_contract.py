@@ -31,7 +31,9 @@ from metacli.metrics import METRICS
 from metacli.weights import backbone_of, load_into
 
 PARADIGMS = sorted(option_files()["paradigm"])
-BACKBONES = sorted(option_files()["backbone"])
+# What others have trained is held to it in tests/pretrained.
+PRETRAINED = {"huggingface", "resnet18", "resnet50", "timm", "torchvision"}
+BACKBONES = sorted(option_files()["backbone"].keys() - PRETRAINED)
 OPTIMIZERS = sorted(option_files()["optimizer"])
 ATTACKS = sorted(set(option_files()["attack"]) - {"none"})
 HEADS = sorted(set(option_files()["head"]) - {"none"})
@@ -59,6 +61,9 @@ SMALL = {
     "paradigm.embedding": 16,
     "paradigm.width": 8,
     "paradigm.neighbours": 4,
+    "paradigm.finetune.steps": 2,
+    "paradigm.finetune.lr": 0.02,
+    "paradigm.augment.crop": 1,
     "optimizer.lr": 0.01,
     "pretrain.epochs": 1,
     "pretrain.batch": 80,

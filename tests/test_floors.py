@@ -31,6 +31,7 @@ FLOORS = {
     "backbones": 2,
     "heads": 2,
     "features": 2,
+    "pretrained": 2,
     "attacks": 2,
     "optim": 2,
     "paradigms": 3,
@@ -47,6 +48,7 @@ FLOORS = {
     "evaluator": 5,
     "runlist": 5,
     "weights": 5,
+    "feature_cache": 5,
     "report": 5,
     "config": 6,
     "sweeps": 6,
@@ -69,7 +71,8 @@ BESIDE = {
     "learner": {"objectives"},
     "layers": {"kernels"},
     "attacks": {"layers"},
-    "backbones": {"layers"},
+    "backbones": {"layers", "pretrained"},
+    "pretrained": {"layers"},
     "heads": {"layers"},
     "features": {"layers", "data"},
     "distributed": {"parts"},
@@ -84,7 +87,7 @@ BESIDE = {
 }
 
 HEAVY = {"torch", "torchvision", "transformers", "matplotlib", "sklearn", "scipy", "pandas", "PIL", "rich"}
-HEAVY |= {"tensorboard", "wandb", "mlflow"}
+HEAVY |= {"tensorboard", "wandb", "mlflow", "timm", "huggingface_hub"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from metacli.config.registry import SEVERAL, component, components
+from metacli.config.registry import SEVERAL, component, components, groups
 from metacli.config.schema import Config, Fitted
 from metacli.data.table import SPLITS, Description, check_shape
 from metacli.errors import UserError
@@ -103,6 +103,19 @@ def moves(config: Config, loop: str) -> Sequence[str]:
     return getattr(getattr(config.paradigm, "moves", None), loop, ())
 
 
+def stays_still(config: Config) -> bool:
+    """Whether adapting to a task leaves the backbone as it is."""
+    steps = getattr(getattr(config.paradigm, "finetune", None), "steps", 1)
+    only_head = hasattr(config.paradigm, "moves") and set(moves(config, "inner")) <= {"head"}
+    return component("paradigm", config.paradigm.name).still or only_head or not steps
+
+
+def computes_once(config: Config) -> bool:
+    """Whether evaluation can do with the features of each item, which are the same in all episodes."""
+    plain = component("backbone", config.backbone.name).plain and config.features.name == "none"
+    return plain and config.attack.name == "none" and stays_still(config)
+
+
 def features_kept(config: Config) -> dict[str, Any] | None:
     """What the report says: which features, whether they were fitted, and the loops that move them; None without."""
     name = config.features.name
@@ -162,6 +175,10 @@ def _check_kind(config: Config, data: Description) -> None:
         raise UserError(
             f"paradigm={name}: does {', '.join(kinds)}, but dataset {config.dataset.name} is to {data.kind}",
             f"paradigms that do: {', '.join(able)}",
+        )
+    if component("paradigm", name).varies_images and len(data.shape) != 3:
+        raise UserError(
+            f"paradigm={name}: varies images, and dataset {config.dataset.name} has none", "paradigm=transfer"
         )
 
 
@@ -283,13 +300,14 @@ def _check_attack(config: Config, data: Description, trains: bool) -> None:
 
 def _check_installed(config: Config) -> None:
     """What is optional to install; the rest comes with metacli."""
-    for group in SEVERAL:
-        for name in getattr(config, group):
-            extra = component(group, name).extra
-            if extra and find_spec(extra) is None:
-                raise UserError(
-                    f"{group}={name}: the package {extra} is not installed", f'pip install "metacli[{extra}]"'
-                )
+    chosen = [(group, name) for group in SEVERAL for name in getattr(config, group)]
+    chosen += [(group, getattr(config, group).name) for group in groups()]
+    for group, name in chosen:
+        extra = component(group, name).extra
+        if extra and find_spec(extra) is None:
+            raise UserError(
+                f"{group}={name}: the package {extra} is not installed", f'pip install "metacli[{extra}]"'
+            )
 
 
 def _check_memory(config: Config, data: Description) -> None:
@@ -358,7 +376,12 @@ def _without_effect(config: Config, keys: Sequence[str], data: Description, trai
     if not (training and paradigm.trains):
         yield from _unread(keys, ["attack.train_on"], "no training episode is attacked")
     if batch_norm_mode(config) == "none":
-        yield from _unread(keys, ["paradigm.bn_mode"], f"backbone {config.backbone.name} has no batch norm")
+        why = (
+            "keeps its statistics"
+            if component("backbone", config.backbone.name).plain
+            else "has no batch norm"
+        )
+        yield from _unread(keys, ["paradigm.bn_mode"], f"backbone {config.backbone.name} {why}")
 
 
 def _unread(keys: Sequence[str], nodes: Sequence[str], why: str) -> Iterable[str]:

@@ -28,8 +28,10 @@ class Component:
     values that the maker takes · batch_norm: has batch norms of its own, whatever the backbone has
     · whole_step: in training, its batch norms take the statistics of all tasks of a step together · maps: needs a
     backbone that keeps its last map · transductive: answers the queries of a task together, whatever bn_mode · sources:
-    of a data set, makes a source of episodes for each split of what it built · extra: the optional package that it
-    needs, and metacli's extra of the same name.
+    of a data set, makes a source of episodes for each split of what it built · plain: a backbone that was not written
+    with a task axis, whose features of an item depend on nothing else (layers/plain.py) · still: a paradigm whose
+    `adapt` leaves the backbone as it is · varies_images: a paradigm that does, at test tasks · extra: the optional
+    package that it needs, and metacli's extra of the same name.
     """
 
     target: str
@@ -46,6 +48,9 @@ class Component:
     transductive: bool = False
     query_loss: bool = True
     attacks_itself: bool = False
+    plain: bool = False
+    still: bool = False
+    varies_images: bool = False
     extra: str = ""
     inputs: tuple[str, ...] = ("image",)
     takes_head: bool = False
@@ -73,7 +78,12 @@ _MAML = Component(
     inner="metacli.paradigms.inner_loop:InnerLoop",
 )
 _FROZEN = Component(
-    "metacli.paradigms.frozen:Frozen", schema.Paradigm, weights=False, trains=False, takes_head=True
+    "metacli.paradigms.frozen:Frozen",
+    schema.Paradigm,
+    weights=False,
+    trains=False,
+    takes_head=True,
+    still=True,
 )
 _ANYTHING = ("image", "vector")
 
@@ -103,6 +113,9 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "pixels": Component(
             "metacli.backbones.pixels:Pixels", schema.Pixels, weights=False, inputs=_ANYTHING
         ),
+        "torchvision": Component("metacli.backbones.torchvision:torchvision", schema.Pretrained, plain=True),
+        "timm": Component("metacli.backbones.timm:timm", schema.Pretrained, plain=True, extra="timm"),
+        "huggingface": Component("metacli.backbones.huggingface:huggingface", schema.HuggingFace, plain=True),
     },
     "pretrain": {
         "none": Component("metacli.pretrain.none:none", schema.Pretrain, trains=False),
@@ -160,8 +173,10 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "metagrad": replace(_MAML, kinds=("classify",)),
         "adaptive_metagrad": replace(_MAML, kinds=("classify",)),
         "joint": replace(_MAML, schema=schema.Joint, kinds=("regress",)),
-        "protonet": Component("metacli.paradigms.protonet:ProtoNet", schema.ProtoNet, weights=False),
-        "matchingnet": Component("metacli.paradigms.matchingnet:MatchingNet", schema.MatchingNet),
+        "protonet": Component(
+            "metacli.paradigms.protonet:ProtoNet", schema.ProtoNet, weights=False, still=True
+        ),
+        "matchingnet": Component("metacli.paradigms.matchingnet:MatchingNet", schema.MatchingNet, still=True),
         "gnn": Component(
             "metacli.paradigms.gnn:GNN", schema.GNN, fixed_ways=True, batch_norm=True, whole_step=True
         ),
@@ -169,17 +184,24 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
             "metacli.paradigms.relationnet:RelationNet", schema.RelationNet, batch_norm=True, maps=True
         ),
         "tpn": Component("metacli.paradigms.tpn:TPN", schema.TPN, transductive=True),
-        "r2d2": Component("metacli.paradigms.r2d2:R2D2", schema.R2D2),
-        "meta_baseline": Component("metacli.paradigms.meta_baseline:MetaBaseline", schema.MetaBaseline),
+        "r2d2": Component("metacli.paradigms.r2d2:R2D2", schema.R2D2, still=True),
+        "meta_baseline": Component(
+            "metacli.paradigms.meta_baseline:MetaBaseline", schema.MetaBaseline, still=True
+        ),
         "frozen": _FROZEN,
         "simpleshot": _FROZEN,
         "baseline": _FROZEN,
         "baseline_pp": _FROZEN,
+        "transfer": Component(
+            "metacli.paradigms.transfer:Transfer", schema.Transfer, weights=False, trains=False
+        ),
+        "pmf": Component("metacli.paradigms.pmf:PMF", schema.PMF, varies_images=True),
         "nearest_centroid": Component(
             "metacli.paradigms.nearest_centroid:NearestCentroid",
             schema.NearestCentroid,
             weights=False,
             trains=False,
+            still=True,
         ),
     },
     "tracker": {

@@ -42,6 +42,11 @@ def _absolute_file(path: str) -> str:
     return _absolute(path) if os.path.isfile(_absolute(path)) else path
 
 
+def _absolute_place(name: str) -> str:
+    """What is no file or folder here is a word, a package or a name on a hub."""
+    return _absolute(name) if name not in ("none", "default") and os.path.exists(_absolute(name)) else name
+
+
 def _auto(value: Any) -> Any:
     if value == "auto" or (type(value) is int and value >= 1):
         return value
@@ -76,6 +81,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1), Number]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False), Number]
 Folder = Annotated[str, AfterValidator(_absolute)]  # so that a saved run can be used from any folder
 File = Annotated[str, AfterValidator(_absolute_file)]
+Place = Annotated[str, Field(min_length=1), AfterValidator(_absolute_place)]
 Store = Annotated[str, AfterValidator(_store)]
 Word = Annotated[str, Field(min_length=1)]
 Side = Annotated[int, Field(ge=1, le=4096), Number]  # of an image, in pixels
@@ -85,7 +91,7 @@ Threads = Annotated[int, Field(ge=0, le=1024), Number]
 Widths = Annotated[list[Count], Field(min_length=1)]
 Norm = Literal["batch", "group", "layer", "none"]
 BatchNormMode = Literal["batch", "support", "running", "with_support_single"]
-Moves = list[Literal["features", "backbone", "last_block", "norm", "bias", "head"]]
+Moves = list[Literal["features", "backbone", "last_block", "norm", "bias", "lora", "head"]]
 Order = Literal["second", "first"]
 LossReduction = Literal["mean", "sum_over_k"]
 OnError = Literal["raise", "skip"]
@@ -363,6 +369,19 @@ class RNN(Backbone):
     norm: Norm
 
 
+class Pretrained(Backbone):
+    """A network that others have trained. size: None for its own."""
+
+    model: Word
+    weights: Place
+    size: Side | None
+    lora: Natural
+
+
+class HuggingFace(Pretrained):
+    model: Place
+
+
 # optimizer
 class Optimizer(Named):
     pass
@@ -417,6 +436,7 @@ class Supervised(Pretrain):
     head: Literal["linear", "cosine"]
     label_smoothing: Share
     held_out: Share
+    moves: Annotated[Moves, Field(min_length=1)] = ["backbone", "head"]
     optimizer: SerializeAsAny[Optimizer]
 
 
@@ -618,6 +638,34 @@ class R2D2(Paradigm):
 
 class MetaBaseline(Paradigm):
     scale: Rate
+
+
+class FineTuning(Node):
+    steps: Natural
+    lr: Rate
+    weight_decay: Amount
+
+
+class TransferHead(Node):
+    kind: Literal["linear", "cosine"]
+    scale: Rate
+
+
+class MovesInside(Node):
+    inner: Moves
+
+
+class Transfer(Paradigm):
+    head: TransferHead
+    finetune: FineTuning
+    moves: MovesInside
+
+
+class PMF(Paradigm):
+    scale: Rate
+    finetune: FineTuning
+    augment: Augment
+    moves: MovesOf
 
 
 class NearestCentroid(Paradigm):

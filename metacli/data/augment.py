@@ -18,20 +18,32 @@ def augmented(episode: Episode, how: Augmentation, random: torch.Generator) -> E
         return episode
     return replace(
         episode,
-        support=_changed(episode.support, how, random),
-        query=_changed(episode.query, how, random),
+        support=varied(episode.support, how, random),
+        query=varied(episode.query, how, random),
     )
 
 
-def _changed(examples: Examples, how: Augmentation, random: torch.Generator) -> Examples:
+def varied(
+    examples: Examples, how: Augmentation, random: torch.Generator, *, alike: bool = False
+) -> Examples:
+    """Images changed as `how` says. alike: those of every task in the same way, whichever tasks are beside it."""
     x = examples.inputs["x"]
+    if alike:
+        state = random.get_state()
+        tasks = [_changed(task[None], how, random.set_state(state)) for task in x]
+        return replace(examples, inputs={**examples.inputs, "x": torch.cat(tasks)})
+    return replace(examples, inputs={**examples.inputs, "x": _changed(x, how, random)})
+
+
+def _changed(x: Tensor, how: Augmentation, random: torch.Generator) -> Tensor:
+    """x [T, N, C, H, W]"""
     if how.flip:
         x = _mirrored(x, random)
     if how.crop:
         x = _shifted(x, how.crop, random)
     if how.colour:
         x = _recoloured(x, how.colour, random)
-    return replace(examples, inputs={**examples.inputs, "x": x})
+    return x
 
 
 def _mirrored(x: Tensor, random: torch.Generator) -> Tensor:
@@ -55,7 +67,7 @@ def _shifted(x: Tensor, most: int, random: torch.Generator) -> Tensor:
 def _recoloured(x: Tensor, strength: float, random: torch.Generator) -> Tensor:
     """Brightness, contrast and saturation, each multiplied by a number from 1 − strength to 1 + strength."""
     factors = 1 + strength * (2 * torch.rand(3, *x.shape[:2], 1, 1, 1, generator=random) - 1)
-    brightness, contrast, saturation = factors.to(x.device)
+    brightness, contrast, saturation = factors.to(x)
     x = x * brightness
     x = torch.lerp(x.mean((2, 3, 4), keepdim=True), x, contrast)
     x = torch.lerp(x.mean(2, keepdim=True), x, saturation)

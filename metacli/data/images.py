@@ -1,5 +1,6 @@
 """Episodes from one split of an image table: the images are one uint8 tensor, an episode is an index gather."""
 
+import copy
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from metacli.data.augment import augmented
 from metacli.data.sampler import EpisodeShape, Sampler
 from metacli.data.table import Table, check_shape
-from metacli.episode import Episode, Examples
+from metacli.episode import Episode, Examples, Inputs
 from metacli.runtime import generator
 
 # Evaluation episodes are drawn in blocks of this many, each with its own generator under a seed that is not the
@@ -29,6 +30,7 @@ class ImageSource:
         self.split = split
         self.device = device
         self.images = images if images is not None else torch.from_numpy(table.images).to(device)
+        self.features = torch.empty(0)
         self.classes = torch.from_numpy(np.ascontiguousarray(table.splits[split]))
         rows = [np.flatnonzero(table.labels == c) for c in table.splits[split]]
         self.counts = torch.tensor([len(r) for r in rows])
@@ -64,12 +66,23 @@ class ImageSource:
             raise ValueError(f"an image that is not of the {self.split} split")
         return found
 
+    def inputs(self, rows: Tensor) -> Inputs:
+        """rows [...] of the table -> {"x": [..., C, H, W]}, or the features [..., D] that stand for images."""
+        if len(self.features):
+            return {"x": self.features[rows.to(self.features.device)]}
+        return {"x": scaled(self.images[rows.to(self.images.device)])}
+
+    def featured(self, features: Tensor) -> "ImageSource":
+        """The same episodes, of features [R, D] in place of the images of the table."""
+        other = copy.copy(self)
+        other.features = features.to(self.device)
+        return other
+
     def whole(self, rows: Tensor) -> Examples:
         """Images of the split as one task whose ways are all its classes. rows [N]"""
         labels = self.local(rows)[None]
-        x = scaled(self.images[rows.to(self.images.device)])[None]
         mask = torch.ones_like(labels, dtype=torch.bool)
-        return Examples({"x": x}, labels, mask, rows[None], self.classes[None]).to(self.device)
+        return Examples(self.inputs(rows[None]), labels, mask, rows[None], self.classes[None]).to(self.device)
 
     def fixed_episodes(
         self, sampler: Sampler, count: int, chunk: int = EVALUATION_BLOCK
@@ -95,10 +108,8 @@ class ImageSource:
         tasks, ways, each = rows.shape
         labels = torch.arange(ways).repeat_interleave(each).expand(tasks, -1)
         rows = rows.flatten(1)
-        x = scaled(self.images[rows.to(self.images.device)])
-        return Examples({"x": x}, labels, torch.ones_like(labels, dtype=torch.bool), rows, classes).to(
-            self.device
-        )
+        mask = torch.ones_like(labels, dtype=torch.bool)
+        return Examples(self.inputs(rows), labels, mask, rows, classes).to(self.device)
 
 
 def sources(table: Table, device: torch.device) -> Mapping[str, ImageSource]:

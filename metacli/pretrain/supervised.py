@@ -3,11 +3,13 @@
 The first stage of SimpleShot (Wang et al. 2019), Baseline and Baseline++ (Chen et al., ICLR 2019) and Meta-Baseline
 (Chen et al., ICCV 2021). `head=cosine` is that of Baseline++. The weights that are kept are those of the epoch whose
 features classify validation episodes best by the nearest class mean under the cosine: no image of a class that is
-trained on, nor of the test split, has a part in it. The choice of that measure is ours.
+trained on, nor of the test split, has a part in it. The choice of that measure is ours. `moves` is what is trained of
+the backbone and the head: with a backbone that others have trained, [norm, head] or [last_block, head], say.
 
     metacli train pretrain=supervised paradigm=nearest_centroid backbone=conv4
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -18,6 +20,7 @@ from metacli.episode import Examples, Inputs, Predictor, State, TaskSpec
 from metacli.heads.centroid import class_means, cosine
 from metacli.layers import CosineLinear, Linear, Passes
 from metacli.learner import Learner
+from metacli.select import moving
 
 
 class Classifier(Learner):
@@ -32,11 +35,15 @@ class Classifier(Learner):
         features: int,
         head: Literal["linear", "cosine"],
         label_smoothing: float,
+        moves: Sequence[str],
     ) -> None:
         super().__init__(spec)
         self.backbone = backbone
         self.head = {"linear": Linear, "cosine": CosineLinear}[head](features, spec.outputs)
         self.label_smoothing = label_smoothing
+        trained = moving(self, moves, "pretrain.moves")
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name in trained)
         self.passes = Passes(backbone, "running")
 
     def adapt(self, support: Examples) -> Predictor:

@@ -20,7 +20,8 @@ NAMES = {  # of the component that an option is
     option: re.search(r"^name: (\w+)$", path.read_text(encoding="utf-8"), re.M)[1]
     for option, path in option_files()["backbone"].items()
 }
-PAIRS = [(p, b) for p in option_files()["paradigm"] for b in option_files()["backbone"]]
+# Options of one component differ in values alone.
+PAIRS = [(p, b) for p in option_files()["paradigm"] for b in {NAMES[b]: b for b in NAMES}.values()]
 
 # What the code of a component is given beside its own values.
 CONTEXT = {
@@ -38,6 +39,7 @@ LATER = {
     "CNN": {"padding", "slope"},
     "Config": {"attack", "features", "head", "pretrain"},
     "Device": {"processes"},
+    "Supervised": {"moves"},
     "ImageFolder": {"augment"},
     "Augment": {"flip", "crop", "colour"},
     "InnerLoop": {"loss_reduction"},

@@ -26,6 +26,7 @@ def make(head="linear", label_smoothing=0.0):
         features=backbone.features,
         head=head,
         label_smoothing=label_smoothing,
+        moves=["backbone", "head"],
     ).double()
     for seed, parameter in enumerate(learner.parameters()):
         parameter.data = normal(*parameter.shape, seed=seed)
