@@ -7,6 +7,7 @@ from torch import nn
 from metacli.backbones.mlp import MLP
 from metacli.episode import TaskSpec
 from metacli.layers.plain import Plain
+from metacli.paradigms.inner_loop import InnerLoop
 from metacli.paradigms.maml import MAML
 
 
@@ -23,11 +24,10 @@ def test_maml_differentiates_twice_through_it_as_through_task_batched_layers(mov
 
     def gradients(backbone):
         torch.manual_seed(0)
-        learner = MAML(
+        inner = InnerLoop(
             spec=TaskSpec("classify", (1, 9, 10), 3),
             backbone=backbone,
             features=5,
-            inner_lr=0.2,
             inner_steps=2,
             inner_eval_steps=2,
             inner_loss_reduction="mean",
@@ -35,7 +35,8 @@ def test_maml_differentiates_twice_through_it_as_through_task_batched_layers(mov
             moves_inner=moves,
             moves_outer=["backbone", "head"],
             bn_mode="running",
-        ).double()
+        )
+        learner = MAML(inner=inner, inner_lr=0.2).double()
         loss = learner.meta_loss(make_episode(tasks=2)).sum()
         return loss, torch.autograd.grad(loss, list(learner.parameters()))
 

@@ -83,7 +83,7 @@ def test_a_folder_of_transformers_says_what_it_sees(tmp_path):
     [
         (torchvision, {"model": "resnet81"}, 'did you mean "resnet18"'),
         (timm, {"model": "test_efficientnt"}, 'did you mean "test_efficientnet"'),
-        (timm, {"model": "test_vit", "size": 48}, r"backbone.size=48.*(?s:.*)size=null"),
+        (timm, {"model": "vit_tiny_patch16_224", "size": 48}, r"backbone.size=48.*(?s:.*)size=null"),
         (torchvision, {"model": "resnet18", "shape": (4, 8, 8)}, "4 channels"),
         (torchvision, {"model": "resnet18", "weights": "nowhere.pth"}, r"backbone.weights=nowhere.pth"),
     ],
