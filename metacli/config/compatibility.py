@@ -55,13 +55,14 @@ def check(
             f"episode.train.queries=0: {config.paradigm.name} is trained on its answers to queries",
             "ask for some: episode.train.queries=5",
         )
-    if getattr(config.paradigm, "order", "none") == "second":
+    order = getattr(config.paradigm, "order", "none")
+    if order in ("second", "implicit"):
         for group in ("features", "backbone"):
             name = getattr(config, group).name
             if not component(group, name).second_order:
                 raise UserError(
-                    f"paradigm.order=second: {group} {name} cannot be differentiated twice",
-                    f"use paradigm.order=first, or another {group}",
+                    f"paradigm.order={order}: {group} {name} cannot be differentiated twice",
+                    f"use {'paradigm.order=first, or ' if order == 'second' else ''}another {group}",
                 )
     _check_attack(config, data, trains)
     _check_processes(config, trains)

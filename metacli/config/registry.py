@@ -160,6 +160,7 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
             schema=schema.MAMLPlusPlus,
             inner="metacli.paradigms.inner_loop:without_norms",
         ),
+        "imaml": replace(_MAML, target="metacli.paradigms.imaml:IMAML", schema=schema.IMAML),
         "reptile": replace(
             _MAML,
             target="metacli.paradigms.reptile:Reptile",

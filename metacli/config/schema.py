@@ -581,6 +581,22 @@ class MAMLPlusPlus(Paradigm):
         return self
 
 
+class Solver(Node):
+    """Of conjugate gradient, in iMAML."""
+
+    steps: Count
+    damping: Amount
+    shift: Amount
+
+
+class IMAML(Paradigm):
+    order: Literal["implicit"]
+    proximity: Rate
+    inner: InnerLoop
+    solver: Solver
+    moves: MovesOf
+
+
 class TaskSteps(InnerLoop):
     optimizer: Literal["adam", "sgd", "aruba"]
     batch: Count

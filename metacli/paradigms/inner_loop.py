@@ -19,7 +19,7 @@ from metacli.layers.passes import BatchNormMode
 from metacli.objectives import objective
 from metacli.select import moving, of_norms
 
-Order = Literal["first", "second"]
+Order = Literal["first", "second", "implicit"]
 LossReduction = Literal["mean", "sum_over_k"]
 Update = Callable[[int, State, State], State]  # (step, weights, gradients) -> weights, each [T, ...] by name
 

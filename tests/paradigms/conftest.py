@@ -5,11 +5,13 @@ import inspect
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from metacli.backbones.conv4 import Conv4
 from metacli.backbones.mlp import MLP
 from metacli.backbones.pixels import Pixels
 from metacli.episode import Episode, Examples, TaskSpec
+from metacli.paradigms.imaml import IMAML
 from metacli.paradigms.inner_loop import InnerLoop, without_norms
 from metacli.paradigms.maml import MAML
 from metacli.paradigms.maml_pp import MAMLPlusPlus
@@ -35,6 +37,14 @@ OWN = {
         "order": "second",
         "multi_step": 0.5,
         "first_order": 0.0,
+    },
+    IMAML: {
+        "inner_lr": 0.2,
+        "order": "implicit",
+        "proximity": 2.0,
+        "solver_steps": 3,
+        "solver_damping": 1.0,
+        "solver_shift": 10.0,
     },
     Reptile: {"inner_optimizer": "adam", "inner_lr": 0.05, "inner_batch": 4, "inner_eval_batch": 4},
 }
@@ -74,7 +84,7 @@ def make_backbone():
 def make_adapting(make_backbone):
     def make(method, *, backbone=None, **options):
         """A gradient-based learner in float64; what is not among `options` is as in USUAL."""
-        network = make_backbone(**backbone or {})
+        network = backbone if isinstance(backbone, nn.Module) else make_backbone(**backbone or {})
         options = USUAL | OWN.get(method, {}) | options
         options = {"inner_eval_steps": options["inner_steps"]} | options
         with seeded(0, "weights"):
