@@ -161,6 +161,12 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
             inner="metacli.paradigms.inner_loop:without_norms",
         ),
         "imaml": replace(_MAML, target="metacli.paradigms.imaml:IMAML", schema=schema.IMAML),
+        "alfa": replace(
+            _MAML,
+            target="metacli.paradigms.alfa:ALFA",
+            schema=schema.ALFA,
+            inner="metacli.paradigms.inner_loop:without_norms",
+        ),
         "reptile": replace(
             _MAML,
             target="metacli.paradigms.reptile:Reptile",

@@ -597,6 +597,16 @@ class IMAML(Paradigm):
     moves: MovesOf
 
 
+class RatesAndDecays(RatesPerStep):
+    initial_decay: Amount
+
+
+class ALFA(Paradigm):
+    order: Order
+    inner: RatesAndDecays
+    moves: MovesOf
+
+
 class TaskSteps(InnerLoop):
     optimizer: Literal["adam", "sgd", "aruba"]
     batch: Count

@@ -11,6 +11,7 @@ from metacli.backbones.conv4 import Conv4
 from metacli.backbones.mlp import MLP
 from metacli.backbones.pixels import Pixels
 from metacli.episode import Episode, Examples, TaskSpec
+from metacli.paradigms.alfa import ALFA
 from metacli.paradigms.imaml import IMAML
 from metacli.paradigms.inner_loop import InnerLoop, without_norms
 from metacli.paradigms.maml import MAML
@@ -46,6 +47,7 @@ OWN = {
         "solver_damping": 1.0,
         "solver_shift": 10.0,
     },
+    ALFA: {"loop": without_norms, "inner_initial_lr": 0.25, "inner_initial_decay": 0.1, "order": "second"},
     Reptile: {"inner_optimizer": "adam", "inner_lr": 0.05, "inner_batch": 4, "inner_eval_batch": 4},
 }
 

@@ -10,6 +10,7 @@ from metacli.data.images import ImageSource
 from metacli.data.sampler import EpisodeShape
 from metacli.episode import Examples, TaskSpec
 from metacli.evaluator import evaluate
+from metacli.paradigms.alfa import ALFA
 from metacli.paradigms.gnn import GNN
 from metacli.paradigms.imaml import IMAML
 from metacli.paradigms.inner_loop import InnerLoop
@@ -27,7 +28,14 @@ from metacli.rundir import RunFolder
 from metacli.runtime import seeded
 from metacli.trainer import Plan, Trainer
 
-GRADIENT = {"meta_sgd": MetaSGD, "maml_pp": MAMLPlusPlus, "imaml": IMAML, "reptile": Reptile}  # beside MAML
+# Beside MAML.
+GRADIENT = {
+    "meta_sgd": MetaSGD,
+    "maml_pp": MAMLPlusPlus,
+    "alfa": ALFA,
+    "imaml": IMAML,
+    "reptile": Reptile,
+}
 TRAINED = ["maml", "fomaml", "anil", *GRADIENT, "protonet", "r2d2", "gnn", "matchingnet", "full_context"]
 TRAINED += ["relationnet", "tpn"]
 SLOW = [*GRADIENT, "gnn", "relationnet", "tpn"]  # the contract shows that they learn
