@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from metacli.attacks.adversary import Adversary, Trial
 from metacli.config import schema
 from metacli.config.compatibility import computes_once, moves, stays_still
-from metacli.config.construct import construct
+from metacli.config.construct import construct, construct_by
 from metacli.config.registry import component, load
 from metacli.config.schema import Config, Named, Shape
 from metacli.data.sampler import EpisodeShape
@@ -33,7 +33,15 @@ class Data:
 
 def build_data(config: Config, device: torch.device) -> Data:
     table = construct("dataset", config.dataset).build()
+    if tokenizer := build_tokenizer(config):
+        table = table.tokenised(tokenizer)
     return Data(table, load(component("dataset", config.dataset.name).sources)(table, device))
+
+
+def build_tokenizer(config: Config) -> Any:
+    """What makes the backbone's tokens of texts; None where it takes none."""
+    target = component("backbone", config.backbone.name).tokenizer
+    return construct_by(load(target), config.backbone) if target else None
 
 
 def build_learner(

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from metacli.attacks.adversary import Trial
 from metacli.crew import SINGLE, Crew
-from metacli.data.table import Table
+from metacli.data.table import Labelled, Table
 from metacli.distributed import ALONE, Ranks
-from metacli.episode import Episode
+from metacli.episode import Episode, Examples
 from metacli.files import digest
 from metacli.learner import Learner
 from metacli.objectives import decode, objective
-from metacli.report.classification import ClassificationResults, SupportPicture
+from metacli.report.classification import ClassificationResults, Sentences, SupportPicture
 from metacli.report.regression import RegressionResults
 from metacli.report.results import Results, robustness
 
@@ -48,9 +48,10 @@ def evaluate(
     among: int = 1,
     ranks: Ranks = ALONE,
     trial: Trial | None = None,
+    outside: Callable[[Tensor], Examples] | None = None,
 ) -> Evaluation:
     """table: what the data set built · progress: called with the number of episodes done · trial: what they are put to
-    besides.
+    besides · outside: for the numbers of episodes [T], items that are of none of their classes.
 
     Ranks, and the crew of each, share `episodes`, which are `among` chunks.
 
@@ -62,7 +63,7 @@ def evaluate(
     parts: dict[int, dict[str, Tensor]] = {}
     done = 0
     ours = islice(episodes, ranks.rank, None, ranks.world)
-    for part in crew.each(partial(_part, trial=trial), learner, ours, among):
+    for part in crew.each(partial(_part, trial=trial, outside=outside), learner, ours, among):
         parts[ranks.rank + ranks.world * len(parts)] = part
         done += ranks.world * len(part["outputs"])
         progress(done)
@@ -73,22 +74,30 @@ def evaluate(
         for name in parts[0]
     }
     questions = [whole[name].data for name in asked]
-    attacked = [whole[name].data for name in ("withstood", "least_confidence")] if trial else []
+    besides = [*(["withstood", "least_confidence"] if trial else []), *(["outside"] if outside else [])]
     return Evaluation(
         results=results(whole, table),
         robustness=robustness(trial.epsilons, whole["withstood"]) if trial else [],
-        result_hash=digest(whole["outputs"].data, *questions, *attacked),
+        result_hash=digest(whole["outputs"].data, *questions, *(whole[name].data for name in besides)),
         episode_hash=digest(table.fingerprint.encode(), *questions),
     )
 
 
 @torch.no_grad()
-def _part(learner: Learner, episode: Episode, trial: Trial | None) -> dict[str, Tensor]:
+def _part(
+    learner: Learner,
+    episode: Episode,
+    trial: Trial | None,
+    outside: Callable[[Tensor], Examples] | None,
+) -> dict[str, Tensor]:
     predictor = learner.adapt(episode.support)
     outcome, _, _ = _KINDS[learner.spec.kind]
     kept = outcome(predictor(episode.query.inputs), episode)
     if trial:
         kept |= trial.outcome(learner, predictor, episode)
+    if outside:
+        others = outside(episode.index)
+        kept |= {"outside": decode(predictor(others.inputs))[1]}
     return {name: tensor.cpu() for name, tensor in kept.items()}
 
 
@@ -108,7 +117,7 @@ def _classified(outputs: Tensor, episode: Episode) -> dict[str, Tensor]:
     }
 
 
-def _classification(whole: Arrays, table: Table) -> ClassificationResults:
+def _classification(whole: Arrays, table: Any) -> ClassificationResults:
     return ClassificationResults(
         classes=table.classes,
         truth=whole["truth"],
@@ -117,25 +126,62 @@ def _classification(whole: Arrays, table: Table) -> ClassificationResults:
         loss=whole["loss"].astype(np.float64),
         rows=whole["rows"],
         items=table.items,
-        picture=_picture(whole, table),
+        outside=whole.get("outside", np.empty((0, 0), np.float32)),
+        **_EXAMPLES[table.form](whole, table),
     )
 
 
-def _picture(whole: Arrays, table: Table) -> SupportPicture:
-    """The first episode, with some of its queries, spread over the classes."""
+def _shown(whole: Arrays) -> np.ndarray:
+    """Of the first episode some queries, spread over the classes."""
     queries = whole["rows"].shape[1]
-    shown = np.linspace(0, queries - 1, min(PICTURED, queries)).astype(int)
+    return np.linspace(0, queries - 1, min(PICTURED, queries)).astype(int)
+
+
+def _picture(whole: Arrays, table: Table) -> dict[str, SupportPicture]:
+    shown = _shown(whole)
 
     def names(ids: np.ndarray) -> list[str]:
         return [table.classes[i] for i in ids]
 
-    return SupportPicture(
+    picture = SupportPicture(
         support=table.images[whole["support_rows"][0]],
         support_names=names(whole["support_labels"][0]),
         query=table.images[whole["rows"][0, shown]],
         true_names=names(whole["truth"][0, shown]),
         predicted_names=names(whole["predicted"][0, shown]),
     )
+    return {"picture": picture}
+
+
+def _sentences(whole: Arrays, table: Labelled) -> dict[str, Sentences]:
+    """The first episode, and the surest mistakes of all, each once."""
+
+    def answers(episodes: np.ndarray, places: np.ndarray) -> list[dict[str, Any]]:
+        parts = (whole[name][episodes, places] for name in ("rows", "truth", "predicted", "confidence"))
+        found = [
+            {
+                "text": table.items[row],
+                "true": table.classes[truth],
+                "predicted": table.classes[predicted],
+                "confidence": round(confidence, 4),
+            }
+            for row, truth, predicted, confidence in zip(*(part.tolist() for part in parts), strict=True)
+        ]
+        return sorted(found, key=lambda one: (one["true"] == one["predicted"], -one["confidence"]))
+
+    shown = _shown(whole)
+    wrong = answers(*np.nonzero(whole["truth"] != whole["predicted"]))
+    once = {(one["text"], one["predicted"]): one for one in reversed(wrong)}
+    surest = sorted(once.values(), key=lambda one: -one["confidence"])[:PICTURED]
+    support = [
+        {"text": table.items[row], "class": table.classes[c]}
+        for row, c in zip(whole["support_rows"][0].tolist(), whole["support_labels"][0].tolist(), strict=True)
+    ]
+    return {"sentences": Sentences(support, answers(np.zeros_like(shown), shown), surest)}
+
+
+# what an item is -> examples of it to look at
+_EXAMPLES: dict[str, Any] = {"image": _picture, "text": _sentences}
 
 
 def _regressed(outputs: Tensor, episode: Episode) -> dict[str, Tensor]:

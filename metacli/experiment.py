@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from metacli.config.registry import component
 from metacli.config.schema import Config
 from metacli.console import Console
 from metacli.crew import Crew
-from metacli.data.images import EVALUATION_BLOCK
+from metacli.data.source import EVALUATION_BLOCK
 from metacli.distributed import ALONE, Ranks
 from metacli.errors import UserError
 from metacli.evaluator import Evaluation, evaluate
@@ -46,12 +47,18 @@ class Experiment:
     trackers: Mapping[str, Tracker]
 
     def evaluate(
-        self, split: str, console: Console, learner: Learner | None = None, *, attacked: bool = False
+        self,
+        split: str,
+        console: Console,
+        learner: Learner | None = None,
+        *,
+        attacked: bool = False,
+        outside: bool = False,
     ) -> Evaluation:
         """The learner on the fixed episodes of a split, or another, which the others of its ranks do not know, and
         whose `adapt` leaves its backbone as it is.
 
-        attacked: by what the config says.
+        attacked: by what the config says · outside: items of no class are asked, too.
         """
         shape, chunk = getattr(self.config.episode, split), self.chunk
         source = self.data.sources[split]
@@ -62,7 +69,7 @@ class Experiment:
         once = isinstance(backbone, Plain) and (learner is not None or computes_once(self.config))
         if once:
             assert isinstance(backbone, Plain)
-            with console.counting(f"features of {split} items", len(source.rows)) as progress:
+            with console.counting(f"features of {split} items", len(source.seen)) as progress:
                 source = featured(source, backbone, kept=not (learner or self.trains), progress=progress)
             chunk = chunk if isinstance(self.config.trainer.chunk, int) else EVALUATION_BLOCK
         episodes = source.fixed_episodes(source.sampler(build.episode_shape(shape)), shape.count, chunk)
@@ -78,6 +85,7 @@ class Experiment:
                 among,
                 ranks,
                 trial=build.trial(self.config) if attacked else None,
+                outside=partial(source.outside, count=shape.queries) if outside else None,
             )
 
     @property
@@ -89,6 +97,10 @@ class Experiment:
     def headline(self) -> str:
         """The metric that its report states first, and that the best weights are chosen by."""
         return HEADLINE[self.learner.spec.kind]
+
+    def has_outside(self, split: str) -> bool:
+        """Whether its data have items of no class beside those of a split."""
+        return self.learner.spec.kind == "classify" and bool(len(self.data.table.outside.get(split, ())))
 
     @property
     def device_name(self) -> str:

@@ -26,11 +26,15 @@ from metacli.layers.plain import TOGETHER, Plain
 class Source(Protocol):
     """One split of a table of items."""
 
-    table: Any  # has `fingerprint` and `labels` [R]
+    table: Any  # has `labels` [R]
 
     @property
-    def rows(self) -> Tensor:
-        """Of every item of the split, in the table."""
+    def seen(self) -> Tensor:
+        """Rows in the table of every item that episodes can have."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when what a network takes of any item does."""
 
     def inputs(self, rows: Tensor) -> Inputs:
         """{"x": [N, ...]} of these rows [N]."""
@@ -46,7 +50,7 @@ def featured(
     source: AnySource, backbone: Plain, *, kept: bool, progress: Callable[[int], None] = lambda done: None
 ) -> AnySource:
     """`source` with features for items. kept: on disk, too · progress: called with the number of items done."""
-    rows = source.rows
+    rows = source.seen
     path = _place(source, backbone) if kept else None
     found = load_arrays(path) if path else None
     if found is not None:
@@ -68,7 +72,7 @@ def _computed(source: Source, backbone: Plain, progress: Callable[[int], None]) 
     was_training = backbone.training
     backbone.eval()
     parts: list[Tensor] = []
-    for rows in source.rows.split(TOGETHER):
+    for rows in source.seen.split(TOGETHER):
         parts.append(backbone.features_of(source.inputs(rows)["x"].to(device)).cpu())
         progress(sum(map(len, parts)))
     backbone.train(was_training)
@@ -85,8 +89,8 @@ def _place(source: Source, backbone: nn.Module) -> Path:
         "features 1",
         weights,
         repr(backbone),
-        source.table.fingerprint,
-        digest(source.rows.numpy().data),
+        source.fingerprint,
+        digest(source.seen.numpy().data),
         torch.__version__,
         device,
         str(torch.get_num_threads()),

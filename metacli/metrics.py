@@ -89,6 +89,35 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins
     return float(np.abs(gaps).sum() / confidence.size)
 
 
+def scope_threshold(inside: np.ndarray, outside: np.ndarray) -> float:
+    """The confidence below which an item is best called out of scope: where the F1 of that is highest.
+
+    inside, outside [...]: confidences in answers to items of a class, and of none.
+    """
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, thresholds = precision_recall_curve(*_scope(inside, outside))
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    return float(-thresholds[f1[:-1].argmax()])
+
+
+def scope_scores(inside: np.ndarray, outside: np.ndarray, threshold: float) -> dict[str, float]:
+    """precision and recall of calling items up to a confidence of `threshold` out of scope; auroc: of any threshold."""
+    from sklearn.metrics import roc_auc_score
+
+    found, false = int((outside <= threshold).sum()), int((inside <= threshold).sum())
+    return {
+        "precision": found / max(found + false, 1),
+        "recall": found / outside.size,
+        "auroc": float(roc_auc_score(*_scope(inside, outside))),
+    }
+
+
+def _scope(inside: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    truth = np.repeat([0, 1], [inside.size, outside.size])
+    return truth, -np.concatenate([inside.ravel(), outside.ravel()])
+
+
 def classification_scores(
     truth: np.ndarray, predicted: np.ndarray
 ) -> tuple[dict[int, Scores], dict[str, Scores]]:

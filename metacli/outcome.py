@@ -20,7 +20,7 @@ from metacli.console import Console
 from metacli.errors import UserError
 from metacli.evaluator import Evaluation
 from metacli.experiment import Experiment
-from metacli.metrics import METRICS, shown
+from metacli.metrics import METRICS, scope_scores, scope_threshold, shown
 from metacli.report.read import read_report
 from metacli.report.results import summarise
 from metacli.report.write import write_report
@@ -38,7 +38,9 @@ def report(
     """Read the asked split once and write what came out. started: None where the report is made anew."""
     config = experiment.config
     before = (open_run(run.evaluates) if run.evaluates else run).stages()
-    evaluation = experiment.evaluate(config.report.split, console, attacked=True)
+    evaluation = experiment.evaluate(
+        config.report.split, console, attacked=True, outside=experiment.has_outside(config.report.split)
+    )
     if started is None:
         _require_same(run, experiment, evaluation)
     facts = {
@@ -61,6 +63,7 @@ def report(
         facts,
         evaluation.result_hash,
         evaluation.robustness,
+        _out_of_scope(experiment, evaluation, console),
     )
     primary = summary["primary"]
     headline = {"metric": primary, "split": config.report.split, **summary["metrics"][primary]}
@@ -76,6 +79,17 @@ def report(
         said = shown("accuracy", entry["mean"], entry["ci95"])
         console.say(f"under {config.attack.name} of {entry['epsilon']:g} {said} over {entry['n']} episodes")
     console.say(f"report {run.report / 'report.html'}")
+
+
+def _out_of_scope(experiment: Experiment, evaluation: Evaluation, console: Console) -> dict[str, Any] | None:
+    """How well items of no class are told by a low confidence; the threshold is chosen on validation episodes."""
+    if not (experiment.has_outside("val") and experiment.has_outside(experiment.config.report.split)):
+        return None
+    chosen, found = experiment.evaluate("val", console, outside=True).results, evaluation.results
+    threshold = scope_threshold(chosen.confidence, chosen.outside)  # type: ignore[attr-defined]
+    inside, outside = found.confidence, found.outside  # type: ignore[attr-defined]
+    counts = {"inside": inside.size, "outside": outside.size}
+    return {"threshold": threshold, **scope_scores(inside, outside, threshold), **counts}
 
 
 def _require_same(run: RunFolder, experiment: Experiment, evaluation: Evaluation) -> None:

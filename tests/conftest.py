@@ -1,5 +1,6 @@
 """What many tests share: the devices of this machine, a small data set made of numbers, and one made of photographs."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -90,3 +91,48 @@ def settings(photos: Path) -> list[str]:
         "trainer={steps: 40, meta_batch: 4, chunk: 4, val_every: 10, log_every: 7}",
         "device.threads=1",
     ]
+
+
+WORDS = [f"word{number}" for number in range(60)]
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of two layers without weights, and its tokenizer, which knows `WORDS` and parts of words."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    folder = tmp_path_factory.mktemp("encoder")
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS, "un", "##known", "##s"]
+    tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(vocabulary)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.enable_padding(length=50)  # as some models have it
+    tokenizer.save(str(folder / "tokenizer.json"))
+    about = {
+        "model_type": "bert",
+        "vocab_size": len(vocabulary),
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 40,
+    }
+    (folder / "config.json").write_text(json.dumps(about))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV of 15 classes x 8 texts: each has three of four words of its class, and up to four of any."""
+    random = np.random.default_rng(0)
+    lines = ["text,label"]
+    for label in range(15):
+        for _ in range(8):
+            own = random.choice(WORDS[4 * label : 4 * label + 4], 3, replace=False)
+            lines.append(" ".join([*own, *random.choice(WORDS, random.integers(5))]) + f",class {label:02d}")
+    file: Path = tmp_path_factory.mktemp("texts") / "sentences.csv"
+    file.write_text("\n".join(lines) + "\n")
+    return file

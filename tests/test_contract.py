@@ -31,9 +31,10 @@ from metacli.metrics import METRICS
 from metacli.weights import backbone_of, load_into
 
 PARADIGMS = sorted(option_files()["paradigm"])
-# What others have trained is held to it in tests/pretrained.
+# What others have trained is held to it in tests/pretrained, what takes texts in tests/paradigms/test_on_texts.py.
 PRETRAINED = {"huggingface", "resnet18", "resnet50", "timm", "torchvision"}
-BACKBONES = sorted(option_files()["backbone"].keys() - PRETRAINED)
+TEXT = {"hf_text", "bert", "minilm"}
+BACKBONES = sorted(option_files()["backbone"].keys() - PRETRAINED - TEXT)
 OPTIMIZERS = sorted(option_files()["optimizer"])
 ATTACKS = sorted(set(option_files()["attack"]) - {"none"})
 HEADS = sorted(set(option_files()["head"]) - {"none"})

@@ -71,7 +71,7 @@ BESIDE = {
     "learner": {"objectives"},
     "layers": {"kernels"},
     "attacks": {"layers"},
-    "backbones": {"layers", "pretrained"},
+    "backbones": {"layers", "data", "pretrained"},
     "pretrained": {"layers"},
     "heads": {"layers"},
     "features": {"layers", "data"},

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -186,7 +187,7 @@ def _check_kind(config: Config, data: Description) -> None:
 def _check_features(config: Config, data: Description) -> None:
     """What can be told without building any."""
     name, declared = config.features.name, component("features", config.features.name)
-    given = "image" if len(data.shape) == 3 else "vector"
+    given = data.form
     if given not in declared.inputs:
         raise UserError(
             f"features={name}: takes no {given}, which is what dataset {config.dataset.name} holds",
@@ -212,7 +213,7 @@ def _check_features(config: Config, data: Description) -> None:
 def _check_input(config: Config, data: Description) -> None:
     name, declared = config.backbone.name, component("backbone", config.backbone.name)
     shape = config.features.output(data.shape, declared.form)
-    given = "image" if len(shape) == 3 else "vector"
+    given = replace(data, shape=shape).form
     if given not in declared.inputs:
         able = [other for other, entry in components("backbone").items() if given in entry.inputs]
         raise UserError(

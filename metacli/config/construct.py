@@ -30,6 +30,12 @@ def construct(group: str, node: Named, **context: Any) -> Any:
     return target(**values, **{key: value for key, value in context.items() if key in wanted})
 
 
+def construct_by(make: Any, node: Named) -> Any:
+    """Call `make` with those of the values of `node` that it asks for."""
+    wanted = inspect.signature(make).parameters
+    return make(**{key: value for key, value in flatten(node.model_dump()).items() if key in wanted})
+
+
 def construct_several(group: str, nodes: Mapping[str, Node]) -> dict[str, Any]:
     """Name -> object, in a group of which there may be several."""
     return {name: code(group, name)(**flatten(node.model_dump())) for name, node in nodes.items()}

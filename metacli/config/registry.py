@@ -29,9 +29,10 @@ class Component:
     · whole_step: in training, its batch norms take the statistics of all tasks of a step together · maps: needs a
     backbone that keeps its last map · transductive: answers the queries of a task together, whatever bn_mode · sources:
     of a data set, makes a source of episodes for each split of what it built · plain: a backbone that was not written
-    with a task axis, whose features of an item depend on nothing else (layers/plain.py) · still: a paradigm whose
-    `adapt` leaves the backbone as it is · varies_images: a paradigm that does, at test tasks · extra: the optional
-    package that it needs, and metacli's extra of the same name.
+    with a task axis, whose features of an item depend on nothing else (layers/plain.py) · tokenizer: of a backbone
+    for text, makes what turns texts into its tokens, of the backbone's settings · still: a paradigm whose `adapt`
+    leaves the backbone as it is · varies_images: a paradigm that does, at test tasks · extra: the optional package
+    that it needs, and metacli's extra of the same name.
     """
 
     target: str
@@ -56,11 +57,12 @@ class Component:
     takes_head: bool = False
     inner: str = ""
     sources: str = "metacli.data.images:sources"
+    tokenizer: str = ""
 
     @property
     def form(self) -> Form:
         """Of what a backbone gets, where features can give several: the simplest that it takes."""
-        forms: tuple[Form, ...] = ("vector", "sequence", "image")
+        forms: tuple[Form, ...] = ("vector", "sequence", "image", "text")
         return next(form for form in forms if form in self.inputs)
 
     @property
@@ -86,6 +88,7 @@ _FROZEN = Component(
     still=True,
 )
 _ANYTHING = ("image", "vector")
+_TOKENS = "metacli.data.tokens:sources"
 
 _BUILT_IN: dict[str, dict[str, Component]] = {
     "dataset": {
@@ -93,13 +96,24 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "omniglot": Component("metacli.data.omniglot:Omniglot", schema.Omniglot),
         "imagefolder": Component("metacli.data.imagefolder:ImageFolder", schema.ImageFolder),
         "digits": Component("metacli.data.digits:Digits", schema.Digits),
+        "clinc150": Component("metacli.data.clinc150:Clinc150", schema.Clinc150, sources=_TOKENS),
+        "financial_phrasebank": Component(
+            "metacli.data.financial_phrasebank:FinancialPhraseBank",
+            schema.FinancialPhraseBank,
+            sources=_TOKENS,
+        ),
+        "text": Component("metacli.data.text:TextFiles", schema.TextFiles, sources=_TOKENS),
         "sinusoid": Component(
             "metacli.data.sinusoid:Sinusoid", schema.Sinusoid, sources="metacli.data.functions:sources"
         ),
     },
     "features": {
         "none": Component(
-            "metacli.features.none:none", schema.Features, weights=False, trains=False, inputs=_ANYTHING
+            "metacli.features.none:none",
+            schema.Features,
+            weights=False,
+            trains=False,
+            inputs=(*_ANYTHING, "text"),
         ),
         "pca": Component("metacli.features.pca:PCA", schema.PCA),
         "autoencoder": Component("metacli.features.autoencoder:Encoder", schema.Autoencoder),
@@ -116,6 +130,13 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "torchvision": Component("metacli.backbones.torchvision:torchvision", schema.Pretrained, plain=True),
         "timm": Component("metacli.backbones.timm:timm", schema.Pretrained, plain=True, extra="timm"),
         "huggingface": Component("metacli.backbones.huggingface:huggingface", schema.HuggingFace, plain=True),
+        "hf_text": Component(
+            "metacli.backbones.text:text_encoder",
+            schema.TextEncoder,
+            inputs=("text",),
+            plain=True,
+            tokenizer="metacli.backbones.tokenizer:tokenizer",
+        ),
     },
     "pretrain": {
         "none": Component("metacli.pretrain.none:none", schema.Pretrain, trains=False),

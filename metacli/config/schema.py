@@ -178,6 +178,42 @@ class Digits(Named):
     split_seed: Natural
 
 
+SplitBy = Literal["class", "item"]
+
+
+class Clinc150(Named):
+    root: Folder
+    version: Literal["full", "small", "imbalanced"]
+    split_by: SplitBy
+    split_sizes: list[Rate]
+    split_seed: Natural
+
+
+class FinancialPhraseBank(Named):
+    root: Folder
+    agreement: Literal[50, 66, 75, 100]
+    split_sizes: list[Rate]
+    split_seed: Natural
+
+
+class TextColumns(Node):
+    text: Word
+    label: Word
+    split: Word
+
+
+class TextFiles(Named):
+    root: Folder  # or a file
+    hub: Word | None
+    columns: TextColumns
+    encoding: Word
+    split_by: SplitBy
+    split: File  # seeded, own, or a JSON file
+    split_sizes: list[Rate]
+    split_seed: Natural
+    min_texts: Count
+
+
 Range = Annotated[list[Annotated[float, Field(allow_inf_nan=False), Number]], AfterValidator(_ascending)]
 
 
@@ -207,7 +243,7 @@ class Episode(Node):
 
 
 # features
-Form = Literal["vector", "image", "sequence"]
+Form = Literal["vector", "image", "sequence", "text"]
 
 
 class Features(Named):
@@ -380,6 +416,14 @@ class Pretrained(Backbone):
 
 class HuggingFace(Pretrained):
     model: Place
+
+
+class TextEncoder(Backbone):
+    model: Place
+    weights: Place
+    pooling: Literal["mean", "cls"]
+    max_length: Annotated[int, Field(ge=3, le=_LARGEST), Number]
+    lora: Natural
 
 
 # optimizer

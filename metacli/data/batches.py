@@ -1,4 +1,4 @@
-"""Whole classes, without episodes: the images of the meta-train classes in shuffled mini-batches, epoch by epoch.
+"""Whole classes, without episodes: the items of the meta-train classes in shuffled mini-batches, epoch by epoch.
 
 A batch is an episode of one task with an empty support set, whose ways are all the classes: what trains on episodes
 trains on batches, too. An image of another split cannot be in one.
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from metacli.data.augment import augmented
-from metacli.data.images import EVALUATION_BLOCK, ImageSource
+from metacli.data.source import EVALUATION_BLOCK, Source
 from metacli.episode import Episode
 from metacli.runtime import generator
 
@@ -25,7 +25,7 @@ class Batches:
 
     def __init__(
         self,
-        source: ImageSource,
+        source: Source,
         *,
         size: int,
         held_out: float,

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from metacli.data.images import EVALUATION_BLOCK, EVALUATION_SEED
 from metacli.data.sampler import EpisodeShape
 from metacli.data.sinusoid import Range, Waves
+from metacli.data.source import EVALUATION_BLOCK, EVALUATION_SEED
 from metacli.episode import Episode, Examples
 from metacli.runtime import generator
 

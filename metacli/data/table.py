@@ -8,8 +8,9 @@ A data set kind is a class with `describe() -> Description` (counts only, no pix
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,13 +27,18 @@ SPLITS = ("train", "val", "test")
 class Description:
     """What the checker needs to know.
 
-    shape: of one item, [C, H, W] or [D] · splits: split -> class name -> number of items; empty where items have
-    no classes · kind: of its tasks.
+    shape: of one item, [C, H, W] or [D]; empty where it is a text, which has one once it is tokens · splits: split ->
+    class name -> number of items; empty where items have no classes · kind: of its tasks.
     """
 
     shape: tuple[int, ...]
     splits: Mapping[str, Mapping[str, int]]
     kind: str = "classify"
+
+    @property
+    def form(self) -> str:
+        """What an item is: text, vector or image."""
+        return {0: "text", 1: "vector", 3: "image"}[len(self.shape)]
 
 
 @dataclass(frozen=True)
@@ -48,24 +54,80 @@ class Augmentation:
     colour: float = 0.0
 
 
-@dataclass(frozen=True)
-class Table:
-    """A labelled image set in memory.
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Items in memory, each of one class.
 
-    images [R, H, W, C] uint8 (ink or brightness = 255) · labels [R] int64 into `classes` · items [R] a name
-    a row for prediction files · splits: split -> class ids [n] int64, pairwise disjoint · variants: so many
-    consecutive classes of a split are forms of one thing, which an episode has at most once.
+    labels [R] int64 into `classes` · items [R] a name a row for prediction files · splits: split -> class ids [n]
+    int64 · parts: split -> its rows [n], ascending, where splits share classes; else a split has all items of its own
+    · outside: split -> rows of items that are of no class (label −1), to be told from those of an episode · variants:
+    so many consecutive classes of a split are forms of one thing, which an episode has at most once · form: what an
+    item is.
     """
 
-    images: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
     items: tuple[str, ...]
     splits: Mapping[str, np.ndarray]
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    outside: Mapping[str, np.ndarray] = field(default_factory=dict)
     kind: ClassVar = "classify"
-    notes: tuple[str, ...] = ()  # said once in the log: images skipped, classes left out
+    form: ClassVar = "image"
+    notes: tuple[str, ...] = ()  # said once in the log: items skipped, classes left out
     variants: int = 1
     augmentation: Augmentation = Augmentation()
+
+    def rows(self, split: str) -> np.ndarray:
+        """Of all items of a split, ascending."""
+        import numpy as np
+
+        found = np.flatnonzero(np.isin(self.labels, self.splits[split]))
+        return np.intersect1d(found, self.parts[split]) if split in self.parts else found
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {
+            "items": len(self.labels),
+            "classes": {split: len(ids) for split, ids in self.splits.items()},
+        }
+
+    @property
+    def class_overlap(self) -> int:
+        """How many classes stand in more than one split."""
+        together = Counter(int(c) for ids in self.splits.values() for c in ids)
+        return sum(count > 1 for count in together.values())
+
+    def outputs(self, ways: int) -> int:
+        """What a predictor for episodes of so many classes puts out of each item."""
+        return ways
+
+    @property
+    def content(self) -> bytes | memoryview:
+        """All of the items: texts are their own names."""
+        return "\n".join(self.items).encode()
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when any item, label or class name does; splits have no part in it."""
+        import numpy as np
+
+        labels = np.ascontiguousarray(self.labels).data
+        return digest(self.content, labels, "\n".join(self.classes).encode())
+
+    @property
+    def split_fingerprint(self) -> str:
+        """Changes when a class moves to another split, or an item where splits share classes."""
+        classes = [f"{split}:{self.splits[split].tolist()}" for split in SPLITS]
+        parts = [f"{split}:{rows.tolist()}" for split, rows in self.parts.items()]
+        return digest(*(text.encode() for text in classes + parts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Labelled):
+    """A labelled image set in memory. images [R, H, W, C] uint8 (ink or brightness = 255)."""
+
+    images: np.ndarray
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -75,37 +137,15 @@ class Table:
 
     @property
     def counts(self) -> dict[str, Any]:
-        """For the manifest."""
-        return {
-            "images": len(self.images),
-            "classes": {split: len(ids) for split, ids in self.splits.items()},
-        }
+        kept = super().counts
+        return {"images": kept.pop("items"), **kept}
 
     @property
-    def class_overlap(self) -> int:
-        """How many classes stand in more than one split."""
-        together = [int(c) for ids in self.splits.values() for c in ids]
-        return len(together) - len(set(together))
-
-    def outputs(self, ways: int) -> int:
-        """What a predictor for episodes of so many classes puts out of each item."""
-        return ways
-
-    @property
-    def split_fingerprint(self) -> str:
-        """Changes when a class moves to another split."""
-        return digest(*(f"{split}:{self.splits[split].tolist()}".encode() for split in SPLITS))
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes when any pixel, label or class name does; splits have no part in it."""
+    def content(self) -> bytes | memoryview:
+        """All of the items."""
         import numpy as np
 
-        return digest(
-            np.ascontiguousarray(self.images).data,
-            np.ascontiguousarray(self.labels).data,
-            "\n".join(self.classes).encode(),
-        )
+        return np.ascontiguousarray(self.images).data
 
 
 def check_shape(split: str, ways: int, shots: int, queries: int, sizes: Mapping[str, int]) -> None:
@@ -151,6 +191,28 @@ def split_classes(
     order = np.random.Generator(np.random.PCG64(seed)).permutation(total)
     ends = np.cumsum(counts)
     return {name: np.sort(order[end - n : end]) for name, n, end in zip(SPLITS, counts, ends, strict=True)}
+
+
+def split_items(labels: np.ndarray, sizes: Sequence[float], seed: int) -> dict[str, np.ndarray]:
+    """A seeded split over the items of every class: split -> its rows, ascending. sizes: fractions (train, val, test).
+
+    Raises UserError where they are no fractions that sum to 1.
+    """
+    import numpy as np
+
+    if len(sizes) != 3 or not all(0 < size < 1 for size in sizes) or abs(sum(sizes) - 1) > 1e-6:
+        raise UserError(
+            f"dataset.split_sizes={list(sizes)}: no shares of the items of a class",
+            "where splits share classes (split_by=item) give three fractions that sum to 1",
+        )
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(labels))
+    parts: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+    for c in np.unique(labels[labels >= 0]):
+        rows = order[labels[order] == c]
+        ends = np.rint(np.cumsum(sizes) * len(rows)).astype(int)
+        for split, part in zip(SPLITS, np.split(rows, ends[:-1]), strict=True):
+            parts[split].append(part)
+    return {split: np.sort(np.concatenate(rows)) for split, rows in parts.items()}
 
 
 def cached(name: str, key: str, build: Callable[[], Table], folder: Path | None = None) -> Table:

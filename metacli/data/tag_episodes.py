@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from metacli.data.greedy import Drawn, GreedySampler
-from metacli.data.images import EVALUATION_BLOCK, EVALUATION_SEED
 from metacli.data.sampler import EpisodeShape
+from metacli.data.source import EVALUATION_BLOCK, EVALUATION_SEED
 from metacli.data.tagged import TaggedTable
 from metacli.episode import Episode, Examples, Inputs
 from metacli.runtime import generator

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ class ImageReader:
     shape: tuple[int, ...]
     device: torch.device
     decode: Callable[[Sequence[str]], np.ndarray] | None
+    what: ClassVar = "images"
 
     def __call__(self, images: Images) -> Tensor:
         """[N, C, H, W] float32 from 0 to 1, on the device. Raises UserError where the network cannot take them."""

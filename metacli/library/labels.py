@@ -12,14 +12,16 @@ from metacli.errors import UserError
 Label = TypeVar("Label", bound=Hashable)
 
 
-def numbered(labels: Iterable[Label] | None, images: int) -> tuple[tuple[Label, ...], Tensor]:
+def numbered(
+    labels: Iterable[Label] | None, items: int, what: str = "images"
+) -> tuple[tuple[Label, ...], Tensor]:
     """The classes in the order in which they occur first, and the place of each label among them, [N].
 
-    Raises UserError where there is not a label for each of the `images`, or no second class.
+    Raises UserError where there is not a label for each of the `items`, or no second class.
     """
     given = _listed(labels)
-    if len(given) != images:
-        raise UserError(f"{images} images and {len(given)} labels", "give one label for each image")
+    if len(given) != items:
+        raise UserError(f"{items} {what} and {len(given)} labels", f"give one label for each of the {what}")
     try:
         places = {label: place for place, label in enumerate(dict.fromkeys(given))}
     except TypeError:
@@ -28,7 +30,7 @@ def numbered(labels: Iterable[Label] | None, images: int) -> tuple[tuple[Label, 
             f"labels: values of type {kinds} can be no names", "give strings or numbers"
         ) from None
     if len(places) < 2:
-        raise UserError(f"labels: all are {given[0]!r}", "give images of at least two classes")
+        raise UserError(f"labels: all are {given[0]!r}", f"give {what} of at least two classes")
     return tuple(places), torch.tensor([places[label] for label in given])
 
 

@@ -11,12 +11,13 @@ import torch
 from metacli.episode import Predictor
 from metacli.library.images import ImageReader, Images
 from metacli.library.labels import Label
+from metacli.library.texts import Strings, TextReader
 from metacli.runtime import borrowed, prepare, usual_tensors
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions(Generic[Label]):
-    """The answers for N images.
+    """The answers for N images or texts.
 
     labels: the likeliest class of each · probabilities [N, W] float32, a column a class · classes: those of the
     columns.
@@ -38,12 +39,12 @@ class ClassPredictor(Generic[Label]):
 
     classes: tuple[Label, ...]
     predictor: Predictor = field(repr=False)
-    read: ImageReader = field(repr=False)
+    read: ImageReader | TextReader = field(repr=False)
 
-    def __call__(self, images: Images) -> Predictions[Label]:
-        """images: see `ImageReader`. Raises UserError where the network cannot take them."""
+    def __call__(self, items: Images | Strings) -> Predictions[Label]:
+        """items: images, see `ImageReader`, or texts. Raises UserError where the network cannot take them."""
         with exactly(self.read.device):
-            x = self.read(images)[None]
+            x = self.read(items)[None]  # type: ignore[arg-type]
             probabilities = self.predictor({"x": x})[0].softmax(-1)  # [N, W]
         labels = [self.classes[place] for place in probabilities.argmax(-1).tolist()]
         return Predictions(labels, probabilities.cpu().numpy(), self.classes)

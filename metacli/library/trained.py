@@ -13,7 +13,7 @@ from typing import overload
 
 import torch
 
-from metacli.build import learner_of
+from metacli.build import build_tokenizer, learner_of
 from metacli.commands.saved import trained_run
 from metacli.config.compatibility import batch_norm_mode, transductive_method
 from metacli.config.construct import construct
@@ -26,6 +26,7 @@ from metacli.learner import Learner
 from metacli.library.images import ImageReader, Images
 from metacli.library.labels import Label, numbered
 from metacli.library.predictor import ClassPredictor, exactly
+from metacli.library.texts import Strings, TextReader
 from metacli.rundir import RunFolder
 from metacli.runtime import resolve_device, usual_tensors
 from metacli.weights import load_into
@@ -69,16 +70,16 @@ class TrainedLearner:
     @overload
     def adapt(self, support: Examples) -> Predictor: ...
     @overload
-    def adapt(self, support: Images, labels: Iterable[Label]) -> ClassPredictor[Label]: ...
+    def adapt(self, support: Images | Strings, labels: Iterable[Label]) -> ClassPredictor[Label]: ...
 
     def adapt(
-        self, support: Images | Examples, labels: Iterable[Label] | None = None
+        self, support: Images | Strings | Examples, labels: Iterable[Label] | None = None
     ) -> ClassPredictor[Label] | Predictor:
-        """Learn classes from a few labelled images. Nothing of the learner changes: adapt it as often as you like.
+        """Learn classes from a few labelled images or texts. Nothing of the learner changes: adapt it as you like.
 
-        support: images, see `ImageReader` · labels: one for each, any hashable values; a class may have more images
-        than another. Examples of T tasks, which bring their own labels, give a core Predictor.
-        Raises UserError where images and labels do not fit each other or the network, and where a head that is built
+        support: images, see `ImageReader`, or texts · labels: one for each, any hashable values; a class may have more
+        of them than another. Examples of T tasks, which bring their own labels, give a core Predictor.
+        Raises UserError where items and labels do not fit each other or the network, and where a head that is built
         for so many classes (MAML's) is given another number.
         """
         with exactly(self.device):
@@ -86,13 +87,15 @@ class TrainedLearner:
                 return self.learner.adapt(support.to(self.device))
             self._check_kind()
             read = self._reader()
-            images = read(support)
-            classes, numbers = numbered(labels, len(images))
+            items = read(support)  # type: ignore[arg-type]
+            classes, numbers = numbered(labels, len(items), read.what)
             self._check_ways(len(classes))
-            examples = _one_task(images, numbers, len(classes)).to(self.device)
+            examples = _one_task(items, numbers, len(classes)).to(self.device)
             return ClassPredictor(classes, self.learner.adapt(examples), read)
 
-    def _reader(self) -> ImageReader:
+    def _reader(self) -> ImageReader | TextReader:
+        if tokenizer := build_tokenizer(self.config):
+            return TextReader(tokenizer, self.device)
         dataset = construct("dataset", self.config.dataset)
         return ImageReader(self.learner.spec.shape, self.device, getattr(dataset, "read", None))
 
@@ -122,9 +125,9 @@ def _task(saved: RunFolder, config: Config) -> TaskSpec:
     return TaskSpec(**written | {"shape": tuple(written["shape"])})
 
 
-def _one_task(images: torch.Tensor, numbers: torch.Tensor, ways: int) -> Examples:
-    """images [N, C, H, W], numbers of their classes [N] -> T = 1."""
+def _one_task(items: torch.Tensor, numbers: torch.Tensor, ways: int) -> Examples:
+    """items [N, ...], numbers of their classes [N] -> T = 1."""
     labels = numbers[None]
     mask = torch.ones_like(labels, dtype=torch.bool)
     rows = torch.arange(len(numbers))[None]
-    return Examples({"x": images[None]}, labels, mask, rows, torch.arange(ways)[None])
+    return Examples({"x": items[None]}, labels, mask, rows, torch.arange(ways)[None])

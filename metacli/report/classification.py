@@ -1,7 +1,7 @@
 """What came out of episodes whose items have classes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,12 +25,26 @@ class SupportPicture:
 
 
 @dataclass(frozen=True)
+class Sentences:
+    """Texts to read. support, queries: of one episode · mistakes: the surest wrong answers of all episodes.
+
+    A row is {"text", "class"}, and of an answer {"text", "true", "predicted", "confidence"}, wrong ones first.
+    """
+
+    support: Sequence[Mapping[str, Any]]
+    queries: Sequence[Mapping[str, Any]]
+    mistakes: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
 class ClassificationResults:
     """The outcome of E test episodes with Q queries each.
 
     classes: class id -> name, all classes of the data set · truth, predicted [E, Q] int64 class ids ·
     confidence [E, Q] float32, the largest softmax output · loss [E] float64, mean over the queries ·
-    rows [E, Q] int64 rows of the data table · items: row -> name · picture: None where items are no images.
+    rows [E, Q] int64 rows of the data table · items: row -> name · picture: None where items are no images ·
+    sentences: None where they are no texts · outside [E, O] float32, the confidence in answers to items that are of no
+    class of their episode; O = 0 where there are none.
     """
 
     classes: tuple[str, ...]
@@ -41,6 +55,8 @@ class ClassificationResults:
     rows: np.ndarray
     items: Sequence[str]
     picture: SupportPicture | None = None
+    sentences: Sentences | None = None
+    outside: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
     kind: ClassVar = "classify"
     primary: ClassVar = HEADLINE["classify"]
 
@@ -72,6 +88,7 @@ class ClassificationResults:
                 {"class": self.classes[class_id], **scores._asdict()} for class_id, scores in rows.items()
             ],
             "averages": {name: scores._asdict() for name, scores in averages.items()},
+            **({"sentences": asdict(self.sentences)} if self.sentences else {}),
         }
 
     def examples(self) -> Sequence[Mapping[str, Any]]:

@@ -52,6 +52,7 @@ def summarise(
     run: dict[str, Any],
     result_hash: str,
     robust: Sequence[Mapping[str, Any]] = (),
+    out_of_scope: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What report.json holds: plain Python values, and None for a number that is not finite.
 
@@ -61,6 +62,8 @@ def summarise(
     many classes stand in more than one split), split, stages {name: see wording.stage}, features: see wording.features.
     robust: an entry {epsilon, mean, ci95, n, unit} of accuracy under attack for each epsilon, 0 the first; where there
     are any, protocol's `attack` has the settings.
+    out_of_scope: threshold, precision, recall, auroc, and the numbers of answers, inside and outside; None where no
+    item of no class was asked.
     run: paradigm, family, dataset, backbone, seed, device, threads, seconds_train, seconds_total, parameters,
     weights (whose: "of this run", or of which).
     """
@@ -71,6 +74,7 @@ def summarise(
         | {name: _entry(name, value, None, items) for name, (value, items) in results.pooled().items()},
         **results.tables(),
         **({"robust": [dict(entry) for entry in robust]} if robust else {}),
+        **({"out_of_scope": dict(out_of_scope)} if out_of_scope else {}),
         "protocol": protocol,
         "run": run,
         "result_hash": result_hash,

@@ -95,6 +95,11 @@ def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         *metrics,
         *robust,
+        *(
+            [("out of scope", wording.out_of_scope(summary["out_of_scope"]))]
+            if "out_of_scope" in summary
+            else []
+        ),
         ("episodes", wording.episodes(protocol["episode"][protocol["split"]])),
         ("split", str(protocol["split"])),
         ("bn_mode", wording.bn_mode(protocol)),

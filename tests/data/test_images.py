@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from metacli.data.images import EVALUATION_BLOCK, ImageSource
+from metacli.data.images import ImageSource
 from metacli.data.prefetch import prefetched
 from metacli.data.sampler import EpisodeShape
+from metacli.data.source import EVALUATION_BLOCK
 from metacli.data.table import Table
 from metacli.errors import UserError
 

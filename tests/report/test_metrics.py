@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import classification_report
 
-from metacli.metrics import classification_scores, expected_calibration_error, mean_ci95
+from metacli.metrics import (
+    classification_scores,
+    expected_calibration_error,
+    mean_ci95,
+    scope_scores,
+    scope_threshold,
+)
 
 
 def test_the_interval_is_1_96_population_deviations_of_the_mean():
@@ -71,3 +77,12 @@ def test_a_class_that_was_only_answered_has_a_row_of_zeros_and_micro_stays_the_a
     assert rows[9] == (0.0, 0.0, 0.0, 0)
     assert rows[3] == pytest.approx((1.0, 0.5, 2 / 3, 2))
     assert averages["micro"] == pytest.approx((0.75, 0.75, 0.75, 4))
+
+
+def test_the_threshold_of_scope_is_the_one_whose_f1_is_highest():
+    inside, outside = np.array([[0.9, 0.5, 0.8], [0.7, 0.95, 0.6]]), np.array([0.3, 0.55, 0.2])
+    threshold = scope_threshold(inside, outside)
+    assert threshold == 0.55  # finds all three and one more, F1 6/7; 0.3 finds two alone, F1 4/5
+    found = scope_scores(inside, outside, threshold)
+    assert found == {"precision": 3 / 4, "recall": 1.0, "auroc": pytest.approx(17 / 18)}
+    assert scope_scores(inside, outside, 0.1)["precision"] == 0.0

@@ -1,0 +1,33 @@
+"""Texts as a user has them -> the tokens that a network was trained on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from metacli.data.texts import Tokenizer
+from metacli.errors import UserError
+
+Strings = str | Iterable[str]
+
+
+@dataclass(frozen=True)
+class TextReader:
+    """One text, or several. What is longer than the tokenizer's `max_length` is read up to there."""
+
+    tokenizer: Tokenizer
+    device: torch.device
+    what: ClassVar = "texts"
+
+    def __call__(self, texts: Strings) -> Tensor:
+        """[N, L] int64, −1 = padding, on the device. Raises UserError where one is empty or no text."""
+        given = [texts] if isinstance(texts, str) else list(texts)
+        if not given:
+            raise UserError("no texts", "give at least one")
+        for number, text in enumerate(given):
+            if not isinstance(text, str) or not text.strip():
+                raise UserError(f"texts: number {number} is empty or no string", "leave it out")
+        ids = self.tokenizer.texts([" ".join(text.split()) for text in given]).ids
+        return torch.from_numpy(ids).long().to(self.device)
