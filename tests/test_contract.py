@@ -94,7 +94,7 @@ OWN = {
     "reptile": {"paradigm.inner.optimizer": "sgd", "paradigm.inner.eval_steps": 4, "optimizer.lr": 1.0},
     "maml_pp": {"paradigm.inner.steps": 2, "paradigm.inner.eval_steps": 2, "paradigm.multi_step": 0.8},
     "alfa": {"paradigm.inner.steps": 2, "paradigm.inner.eval_steps": 2, "paradigm.inner.initial_decay": 0.01},
-    "imaml": {"paradigm.inner.steps": 1, "paradigm.inner.eval_steps": 1, "paradigm.solver.steps": 1},
+    "imaml": {"paradigm.inner.steps": 2, "paradigm.inner.eval_steps": 2, "paradigm.solver.steps": 1},
 }
 # With what a method shows within seconds that it learns, where that is not what others do.
 SLOW_TO_START: dict[str, dict[str, Any]] = {

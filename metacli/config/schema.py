@@ -633,10 +633,15 @@ class Solver(Node):
     shift: Amount
 
 
+class PulledSteps(InnerLoop):
+    pull: Literal["each", "last"]
+    loss_reduction: LossReduction
+
+
 class IMAML(Paradigm):
     order: Literal["implicit"]
     proximity: Rate
-    inner: InnerLoop
+    inner: PulledSteps
     solver: Solver
     moves: MovesOf
 

@@ -5,15 +5,16 @@ its support loss L + λ/2‖φ − θ‖²; there φ = θ − ∇L(φ)/λ, so a 
 steps of conjugate gradient find with products by the Hessian alone: memory does not grow with inner steps. As in the
 authors' code the matrix is ((1 + damping)·I + ∇²L/(λ + shift)); damping and shift 0 are the formula.
 
-Ours: the pull is a proximal step after each gradient step, which is stable whatever λ is; theirs, from memory of their
-code, is one gradient step after all those of L alone. What moves outside only, as a still backbone, gets its part of
-the implicit gradient, too.
+Theirs, from memory of the code, are plain gradient steps on L and one step of the pull after the last, which is not the
+minimum of the formula but comes further in a few steps (`inner.pull=last`); `each` pulls after each step and goes to
+that minimum. Ours: a pull is a proximal step, stable whatever λ is; what moves outside only, as a still backbone, gets
+its part of the implicit gradient, too.
 
     metacli train paradigm=imaml
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -28,13 +29,14 @@ Product = Callable[[Tensor], Tensor]  # by a symmetric matrix of each task; [T, 
 
 
 class IMAML(Learner):
-    """proximity: λ · inner_lr: of the gradient steps · solver_steps: of conjugate gradient, damped as above."""
+    """proximity: λ · inner_pull: after which gradient steps · solver_steps: of conjugate gradient, damped as above."""
 
     def __init__(
         self,
         *,
         inner: InnerLoop,
         inner_lr: float,
+        inner_pull: Literal["each", "last"],
         proximity: float,
         solver_steps: int,
         solver_damping: float,
@@ -44,6 +46,7 @@ class IMAML(Learner):
         self.inner = inner
         self.network = inner.network
         self.inner_lr = inner_lr
+        self.inner_pull = inner_pull
         self.proximity = proximity
         self.solver_steps = solver_steps
         self.solver_damping = solver_damping
@@ -57,11 +60,11 @@ class IMAML(Learner):
         return self.inner.predictor(weights, support)
 
     def _step(self, step: int, weights: State, gradients: State) -> State:
+        moved = {name: weight - self.inner_lr * gradients[name] for name, weight in weights.items()}
+        if self.inner_pull == "last" and step < self.inner.steps - 1:
+            return moved
         own, pull = self.inner.own(), self.inner_lr * self.proximity
-        return {
-            name: (weight - self.inner_lr * gradients[name] + pull * own[name]) / (1 + pull)
-            for name, weight in weights.items()
-        }
+        return {name: (weight + pull * own[name]) / (1 + pull) for name, weight in moved.items()}
 
     def _implicit(self, weights: State, support: Examples) -> State:
         """The same weights, as a function of all that the outer loop moves."""

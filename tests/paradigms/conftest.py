@@ -41,6 +41,7 @@ OWN = {
     },
     IMAML: {
         "inner_lr": 0.2,
+        "inner_pull": "each",
         "order": "implicit",
         "proximity": 2.0,
         "solver_steps": 3,

@@ -37,6 +37,7 @@ def test_on_a_quadratic_solution_and_meta_gradient_are_the_closed_form(damping, 
     learner = IMAML(
         inner=inner,
         inner_lr=0.3,
+        inner_pull="each",
         proximity=2.0,
         solver_steps=5,
         solver_damping=damping,
@@ -106,13 +107,26 @@ def test_the_meta_gradient_is_that_of_all_steps_to_the_solution(moves, make_adap
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
 
 
-def test_pulled_without_end_it_is_the_network_unadapted(make_adapting, make_episode):
-    learner, still = make_adapting(IMAML, proximity=1e9, **UNDAMPED), make_adapting(MAML, inner_lr=0.0)
+@pytest.mark.parametrize("pull", ["each", "last"])
+def test_pulled_without_end_it_is_the_network_unadapted(pull, make_adapting, make_episode):
+    learner = make_adapting(IMAML, inner_steps=2, inner_pull=pull, proximity=1e9, **UNDAMPED)
+    still = make_adapting(MAML, inner_lr=0.0)
     episode = make_episode()
     found, expected = (
         torch.autograd.grad(one.meta_loss(episode).mean(), list(one.parameters())) for one in (learner, still)
     )
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+
+
+def test_pulled_at_last_it_goes_that_part_of_the_way_back_from_where_maml_comes_to(
+    make_adapting, make_episode
+):
+    learner = make_adapting(IMAML, inner_steps=3, inner_pull="last", proximity=2.5)  # times a rate of 0.2
+    support = make_episode().support
+    reached = make_adapting(MAML, inner_steps=3, inner_lr=0.2).adapt(support).state
+    start, found = dict(learner.network.named_parameters()), learner.adapt(support).state
+    expected = {name: start[name] + (tensor - start[name]) / 1.5 for name, tensor in reached.items()}
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_conjugate_gradient_solves_each_task_alone_and_stays_where_nothing_is_left():
