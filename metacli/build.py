@@ -14,6 +14,7 @@ from metacli.config.construct import construct, construct_by
 from metacli.config.registry import component, load
 from metacli.config.schema import Config, Named, Shape
 from metacli.data.sampler import EpisodeShape
+from metacli.data.tag_episodes import whole
 from metacli.episode import TaskSpec
 from metacli.features.stacked import Stacked
 from metacli.learner import Learner
@@ -35,7 +36,8 @@ def build_data(config: Config, device: torch.device) -> Data:
     table = construct("dataset", config.dataset).build()
     if tokenizer := build_tokenizer(config):
         table = table.tokenised(tokenizer)
-    return Data(table, load(component("dataset", config.dataset.name).sources)(table, device))
+    sources = load(component("dataset", config.dataset.name).sources)(table, device)
+    return Data(table, whole(sources) if component("paradigm", config.paradigm.name).whole else sources)
 
 
 def build_tokenizer(config: Config) -> Any:
@@ -49,9 +51,17 @@ def build_learner(
 ) -> Learner:
     """train_classes: where they are not those of the table."""
     ways = config.episode.train.ways
-    own = len(table.splits["train"]) if table.kind == "classify" else 0
+    if component("paradigm", config.paradigm.name).whole:
+        ways = len(table.splits["train"])
+    own = 0 if table.kind == "regress" else len(table.splits["train"])
     classes = own if train_classes is None else train_classes
-    spec = TaskSpec(table.kind, table.shape, outputs=table.outputs(ways), train_classes=classes)
+    spec = TaskSpec(
+        table.kind,
+        table.shape,
+        outputs=table.outputs(ways),
+        train_classes=classes,
+        per_class=table.outputs(2) - table.outputs(1),  # O is no class's, and numbers are not either
+    )
     return learner_of(config, spec, device)
 
 
@@ -63,7 +73,8 @@ def learner_of(config: Config, spec: TaskSpec, device: torch.device) -> Learner:
 
 def build_classifier(config: Config, spec: TaskSpec, device: torch.device) -> Any:
     """What pretraining trains: it tells the meta-train classes apart. spec: of the learner that is pretrained."""
-    whole = replace(spec, outputs=spec.train_classes)
+    outputs = spec.tags(spec.train_classes) if spec.kind == "tag" else spec.train_classes
+    whole = replace(spec, outputs=outputs)
     with seeded(config.seed, "pretrain weights"):
         return _on_backbone("pretrain", config.pretrain, config, whole).to(device)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from metacli.attacks.adversary import Trial
 from metacli.crew import SINGLE, Crew
 from metacli.data.table import Labelled, Table
+from metacli.data.tagged import TaggedTable
 from metacli.distributed import ALONE, Ranks
 from metacli.episode import Episode, Examples
 from metacli.files import digest
@@ -21,6 +22,7 @@ from metacli.objectives import decode, objective
 from metacli.report.classification import ClassificationResults, Sentences, SupportPicture
 from metacli.report.regression import RegressionResults
 from metacli.report.results import Results, robustness
+from metacli.report.tagging import TaggingResults
 
 PICTURED = 30  # queries of the episode that a report shows
 Arrays = dict[str, np.ndarray]
@@ -65,7 +67,7 @@ def evaluate(
     ours = islice(episodes, ranks.rank, None, ranks.world)
     for part in crew.each(partial(_part, trial=trial, outside=outside), learner, ours, among):
         parts[ranks.rank + ranks.world * len(parts)] = part
-        done += ranks.world * len(part["outputs"])
+        done += ranks.world * len(part["index"])
         progress(done)
     learner.train(was_training)
     parts = ranks.from_all(parts)
@@ -106,6 +108,7 @@ def _classified(outputs: Tensor, episode: Episode) -> dict[str, Tensor]:
     support, query = episode.support, episode.query
     label, confidence = decode(outputs)
     return {
+        "index": episode.index,
         "outputs": outputs.to(torch.float32),
         "loss": objective("classify")(outputs, query),
         "confidence": confidence,
@@ -187,6 +190,7 @@ _EXAMPLES: dict[str, Any] = {"image": _picture, "text": _sentences}
 def _regressed(outputs: Tensor, episode: Episode) -> dict[str, Tensor]:
     support, query = episode.support, episode.query
     return {
+        "index": episode.index,
         "outputs": outputs.to(torch.float32),
         "truth": query.labels,
         "x": query.inputs["x"].flatten(2),
@@ -205,8 +209,53 @@ def _regression(whole: Arrays, table: Any) -> RegressionResults:
     )
 
 
+def _tagged(outputs: Tensor, episode: Episode) -> dict[str, Tensor]:
+    """Words of queries one after another, [M, ...]: of a sentence none is left out, and one without a state is O."""
+    support, query = episode.support, episode.query
+    there = query.labels >= 0  # [T, N, L]
+    per_class = (outputs.shape[-1] - 1) // query.ways
+    label, _ = decode(outputs)
+    places = torch.arange(label.shape[2], device=label.device).expand_as(label)
+    given = support.rows >= 0
+    return {
+        "index": episode.index,
+        "outputs": outputs[there].to(torch.float32),
+        "loss": objective("tag")(outputs, query),
+        "predicted": _tags_of_table(label.where(query.mask, 0), query.classes, per_class)[there],
+        "truth": _tags_of_table(query.labels.clamp(min=0), query.classes, per_class)[there],
+        "episode": episode.index.to(label.device)[:, None, None].expand_as(label)[there],
+        "rows": query.rows.unsqueeze(2).expand_as(label)[there],
+        "places": places[there],
+        "support_rows": support.rows[given],
+        "support_classes": support.classes,
+    }
+
+
+def _tags_of_table(tags: Tensor, classes: Tensor, per_class: int) -> Tensor:
+    """Those of an episode [T, N, L] as those of its data set: 0 for O, 1 + 2c for B and 2 + 2c for I of class c."""
+    way = (tags - 1).clamp(min=0) // per_class
+    own = classes.gather(1, way.flatten(1)).view_as(tags)
+    inside = tags % 2 == 0 if per_class == 2 else torch.ones_like(tags, dtype=torch.bool)
+    return (1 + 2 * own + inside).where(tags > 0, 0)
+
+
+def _tagging(whole: Arrays, table: TaggedTable) -> TaggingResults:
+    return TaggingResults(
+        classes=table.classes,
+        words=table.words,
+        truth=whole["truth"],
+        predicted=whole["predicted"],
+        episode=whole["episode"],
+        rows=whole["rows"],
+        places=whole["places"],
+        loss=whole["loss"].astype(np.float64),
+        given=bool(whole["support_rows"].size),
+    )
+
+
 # kind -> (what to keep of a chunk of episodes, which of it says what was asked, all of it -> results)
 _KINDS: dict[str, tuple[Any, tuple[str, ...], Any]] = {
     "classify": (_classified, ("support_rows", "support_labels", "rows", "truth"), _classification),
     "regress": (_regressed, ("support_x", "support_y", "x", "truth"), _regression),
+    "tag": (_tagged, ("support_rows", "support_classes", "rows", "truth"), _tagging),
 }

@@ -23,7 +23,7 @@ from metacli.data.source import EVALUATION_BLOCK
 from metacli.distributed import ALONE, Ranks
 from metacli.errors import UserError
 from metacli.evaluator import Evaluation, evaluate
-from metacli.feature_cache import featured
+from metacli.feature_cache import encoded, featured
 from metacli.layers.plain import Plain, given_features
 from metacli.learner import Learner
 from metacli.metrics import HEADLINE
@@ -70,12 +70,14 @@ class Experiment:
         if once:
             assert isinstance(backbone, Plain)
             with console.counting(f"features of {split} items", len(source.seen)) as progress:
-                source = featured(source, backbone, kept=not (learner or self.trains), progress=progress)
+                keep = encoded if self.learner.spec.kind == "tag" else featured
+                source = keep(source, backbone, kept=not (learner or self.trains), progress=progress)
             chunk = chunk if isinstance(self.config.trainer.chunk, int) else EVALUATION_BLOCK
-        episodes = source.fixed_episodes(source.sampler(build.episode_shape(shape)), shape.count, chunk)
+        count = len(source.seen) if component("paradigm", self.config.paradigm.name).whole else shape.count
+        episodes = source.fixed_episodes(source.sampler(build.episode_shape(shape)), count, chunk)
         given = given_features(learner or self.learner) if once else nullcontext()
-        with given, console.counting(f"{split} episodes", shape.count) as progress:
-            among = -(-shape.count // chunk)
+        with given, console.counting(f"{split} episodes", count) as progress:
+            among = -(-count // chunk)
             return evaluate(
                 learner or self.learner,
                 episodes,
@@ -183,7 +185,7 @@ def _chunk(
     tasks = config.trainer.meta_batch if split == "train" else 1
     if split == "train" and component("paradigm", config.paradigm.name).whole_step:
         return tasks
-    if split != "train" and computes_once(config):
+    if split != "train" and (computes_once(config) or component("paradigm", config.paradigm.name).whole):
         return EVALUATION_BLOCK
     tunes = split != "train" and hasattr(
         config.paradigm, "finetune"

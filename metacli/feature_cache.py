@@ -11,16 +11,19 @@ so what prepares items has to say its settings in `extra_repr`), the data's fing
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from metacli.data.tag_episodes import TagSource
 from metacli.episode import Inputs
 from metacli.errors import UserError
 from metacli.files import cache_folder, digest, load_arrays, save_arrays
 from metacli.layers.plain import TOGETHER, Plain
+from metacli.layers.words import word_states
 
 
 class Source(Protocol):
@@ -66,6 +69,25 @@ def featured(
 
 
 @torch.no_grad()
+def encoded(
+    source: TagSource, backbone: Plain, *, kept: bool, progress: Callable[[int], None] = lambda done: None
+) -> TagSource:
+    """`source` with the states of words for tokens. kept and progress: as of `featured`."""
+    path = _place(source, backbone) if kept else None
+    found = load_arrays(path) if path else None
+    if found is not None:
+        return source.with_states(torch.from_numpy(found[0]["states"]))
+    was_training = backbone.training
+    backbone.eval()
+    states = source.states_of(partial(word_states, backbone), progress)
+    backbone.train(was_training)
+    if path:
+        with contextlib.suppress(UserError):
+            save_arrays(path, {"states": states.numpy()}, {})
+    return source.with_states(states)
+
+
+@torch.no_grad()
 def _computed(source: Source, backbone: Plain, progress: Callable[[int], None]) -> Tensor:
     """[n, D], of each row of the source."""
     device = next(backbone.parameters()).device
@@ -79,7 +101,7 @@ def _computed(source: Source, backbone: Plain, progress: Callable[[int], None]) 
     return torch.cat(parts)
 
 
-def _place(source: Source, backbone: nn.Module) -> Path:
+def _place(source: Source | TagSource, backbone: nn.Module) -> Path:
     tensors = backbone.state_dict()
     weights = digest(
         *(tensor.detach().cpu().contiguous().flatten().numpy().data for tensor in tensors.values())

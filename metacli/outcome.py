@@ -16,6 +16,7 @@ from metacli.config.compatibility import (
     inner_steps,
     transductive_method,
 )
+from metacli.config.registry import component
 from metacli.console import Console
 from metacli.errors import UserError
 from metacli.evaluator import Evaluation
@@ -128,7 +129,13 @@ def _command(run: RunFolder) -> str:
 
 def _protocol(experiment: Experiment, episode_hash: str) -> dict[str, Any]:
     config, table = experiment.config, experiment.data.table
-    unread = set() if table.kind == "classify" else {"ways"}
+    unread = {"ways"} if table.kind == "regress" else set()
+    episode = config.episode.model_dump(exclude=dict.fromkeys(("train", "val", "test"), unread))
+    if table.kind == "tag":  # see data/greedy.py
+        for block in episode.values():
+            block |= {key: f"{block[key]}~{2 * block[key]}" for key in ("shots", "queries")}
+    if component("paradigm", config.paradigm.name).whole:
+        episode = {split: {"whole": count} for split, count in table.counts["sentences"].items()}
     return {
         "bn_mode": batch_norm_mode(config),
         "bn_statistics": batch_norm_statistics(config),
@@ -136,7 +143,7 @@ def _protocol(experiment: Experiment, episode_hash: str) -> dict[str, Any]:
         "order": derivative_order(config),
         "inner_steps": inner_steps(config),
         "inner_loss": inner_loss(config, table.kind),
-        "episode": config.episode.model_dump(exclude=dict.fromkeys(("train", "val", "test"), unread)),
+        "episode": episode,
         "episode_hash": episode_hash,
         "selection": _selection(experiment),
         "class_overlap": table.class_overlap,
@@ -150,5 +157,7 @@ def _selection(experiment: Experiment) -> str:
         return "none: nothing is trained"
     on_these = ", on these very episodes: optimistic" if experiment.config.report.split == "val" else ""
     if not experiment.trains:
-        return f"of pretraining, best validation accuracy of the nearest class mean{on_these}"
+        by = {"classify": "class mean", "tag": "word"}[experiment.learner.spec.kind]
+        metric = METRICS[experiment.headline].words
+        return f"of pretraining, best validation {metric} of the nearest {by}{on_these}"
     return f"best validation {METRICS[experiment.headline].words}{on_these}"

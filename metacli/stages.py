@@ -16,12 +16,15 @@ from torch.optim import Optimizer
 
 from metacli import build
 from metacli.checkpoint import load_weights, save_weights
-from metacli.config.schema import Supervised
+from metacli.config.registry import component
+from metacli.config.schema import ByEpochs
 from metacli.console import Console, Counting
 from metacli.data.batches import Batches
+from metacli.data.tag_batches import TagBatches
 from metacli.experiment import Experiment
 from metacli.features.stacked import Stacked
 from metacli.heads.base import BaseStatistics
+from metacli.heads.transitions import AbstractTransitions
 from metacli.learner import Learner
 from metacli.pretrain.supervised import Classifier
 from metacli.report import wording
@@ -32,6 +35,8 @@ from metacli.weights import backbone_of, load_into
 STAGES = ("features", "pretrain")
 
 Row = Mapping[str, Any]
+
+_BATCHES: dict[str, Any] = {"classify": Batches, "tag": TagBatches}
 
 
 @dataclass(frozen=True)
@@ -73,10 +78,11 @@ class Stages:
     def _pretrain(self) -> None:
         config, learner = self.experiment.config, self.experiment.learner
         how = config.pretrain
-        assert isinstance(how, Supervised)
+        assert isinstance(how, ByEpochs)
         classifier = build.build_classifier(config, learner.spec, self.experiment.device)
         backbone_of(classifier).load_state_dict(backbone_of(learner).state_dict())
-        batches = Batches(
+        metric = self.experiment.headline
+        batches = _BATCHES[learner.spec.kind](
             self.experiment.data.sources["train"],
             size=how.batch,
             held_out=how.held_out,
@@ -92,14 +98,17 @@ class Stages:
             optimizer=optimizer,
             rate=build.rate(how.optimizer),
             epochs=how.epochs,
-            metric="accuracy",
-            validate=lambda: self.experiment.evaluate("val", quiet, classifier).results.values()["accuracy"],
+            metric=metric,
+            validate=lambda: self.experiment.evaluate("val", quiet, classifier).results.values()[metric],
             also=lambda: _told_apart(classifier, batches.held_out()),
         )
         facts["classes"] = learner.spec.train_classes
         self._note("pretrain", facts)
         self.console.say(f"pretrain: {wording.stage(facts)}")
-        backbone_of(learner).load_state_dict(backbone_of(classifier).state_dict())
+        if component("paradigm", config.paradigm.name).whole:  # it is what was pretrained
+            learner.load_state_dict(classifier.state_dict())
+        else:
+            backbone_of(learner).load_state_dict(backbone_of(classifier).state_dict())
 
     def _train(
         self,
@@ -127,7 +136,7 @@ class Stages:
             **rate,
             seed=self.experiment.config.seed,
             metric=metric,
-            counting=Counting(f"{stage} epoch", an_epoch, "images"),
+            counting=Counting(f"{stage} epoch", an_epoch, batches.what),
             causes=f"the learning rate of {stage} too high",
         )
         trainer = Trainer(
@@ -148,7 +157,7 @@ class Stages:
         progress = trainer.fit()
         load_into(learner, run.best)
         return {
-            "images": len(batches.rows),
+            batches.what: len(batches.rows),
             "epochs": epochs,
             "best_epoch": progress.best_step // an_epoch,
             "measured": {metric: progress.best},
@@ -170,7 +179,7 @@ def history(run: RunFolder, before: str = "") -> list[Row]:
 
 
 def _told_apart(classifier: Classifier, parts: Iterator[Any]) -> dict[str, float]:
-    """Which share of the images that are not trained on is told from all other classes."""
+    """Which share of the images, or words, that are not trained on is told from all other classes."""
     classifier.eval()
     correct = [classifier.correct(episode.query).flatten() for episode in parts]
     classifier.train()
@@ -178,9 +187,12 @@ def _told_apart(classifier: Classifier, parts: Iterator[Any]) -> dict[str, float
 
 
 def _measure(experiment: Experiment) -> None:
-    """The features of the meta-train classes, by the backbone as it is now, for those parts of the learner that know
-    of them."""
+    """What some parts of the learner know of meta-train: the features of its classes, by the backbone as it is now; how
+    tags follow on one another."""
     learner = experiment.learner
+    for module in learner.modules():
+        if isinstance(module, AbstractTransitions):
+            module.measure(*experiment.data.table.sequences("train"))
     known = [module for module in learner.modules() if isinstance(module, BaseStatistics)]
     if not known:
         return

@@ -10,6 +10,7 @@ from typing import Any
 from metacli.config.registry import SEVERAL, component, components, groups
 from metacli.config.schema import Config, Fitted
 from metacli.data.table import SPLITS, Description, check_shape
+from metacli.data.tagged import check_entities
 from metacli.errors import UserError
 from metacli.launched import company, launched
 
@@ -31,6 +32,8 @@ def check(
         shape = getattr(config.episode, split)
         if data.kind == "classify":
             check_shape(split, shape.ways, shape.shots, shape.queries, data.splits[split])
+        if data.kind == "tag" and not paradigm.whole:
+            check_entities(split, shape.ways, shape.shots, shape.queries, data.splits[split])
     _check_pretraining(config, data)
     if paradigm.takes_head and config.head.name == "none":
         raise UserError(
@@ -48,6 +51,10 @@ def check(
             f"trainer.chunk={chunk}: {config.paradigm.name} takes batch norm's statistics over all "
             f"{config.trainer.meta_batch} tasks of a step (trainer.meta_batch), which have to be computed together",
             f"use trainer.chunk={config.trainer.meta_batch}, or auto",
+        )
+    if training and paradigm.whole and config.pretrain.name == "none":
+        raise UserError(
+            f"pretrain=none: {config.paradigm.name} is what pretraining makes of it", "pretrain=tagger"
         )
     if trains and paradigm.fixed_ways and data.kind == "classify":
         check_fixed_ways(config, config.episode.train.ways)
@@ -243,7 +250,9 @@ def _check_pretraining(config: Config, data: Description) -> None:
         return
     if data.kind not in component("pretrain", name).kinds:
         raise UserError(
-            f"pretrain={name}: dataset {config.dataset.name} has no classes to tell apart", "pretrain=none"
+            f"pretrain={name}: it learns to {' and '.join(component('pretrain', name).kinds)}, and dataset "
+            f"{config.dataset.name} is to {data.kind}",
+            "pretrain=none",
         )
     if not component("backbone", config.backbone.name).weights:
         raise UserError(
@@ -353,6 +362,9 @@ def _without_effect(config: Config, keys: Sequence[str], data: Description, trai
         if not (_has_weights(config) or component("features", config.features.name).weights):
             nobody = f"neither {config.paradigm.name} nor {config.backbone.name} draws anything"
             yield from _unread(keys, ["seed"], nobody)
+    if component("paradigm", config.paradigm.name).whole:
+        every = [f"episode.{split}" for split in SPLITS]
+        yield from _unread(keys, every, f"{config.paradigm.name} is asked all sentences of a split")
     if launched():
         yield from _unread(keys, ["device.processes"], "torchrun says how many there are")
     if not (training and is_fitted(config)):
@@ -360,7 +372,7 @@ def _without_effect(config: Config, keys: Sequence[str], data: Description, trai
         code = component("backbone", config.backbone.name).form == "vector"  # else the decoder alone has it
         unread = [f"features.{key}" for key in (*_OF_FITTING, *([] if code else ["dim"]))]
         yield from _unread(keys, unread, why if training else "nothing is trained here")
-    if data.kind != "classify":
+    if data.kind == "regress":
         ways = [f"episode.{split}.ways" for split in SPLITS]
         reduction = "paradigm.inner.loss_reduction"
         yield from _unread(keys, [*ways, reduction], f"dataset {config.dataset.name} has no classes")

@@ -31,7 +31,8 @@ class Component:
     of a data set, makes a source of episodes for each split of what it built · plain: a backbone that was not written
     with a task axis, whose features of an item depend on nothing else (layers/plain.py) · tokenizer: of a backbone
     for text, makes what turns texts into its tokens, of the backbone's settings · still: a paradigm whose `adapt`
-    leaves the backbone as it is · varies_images: a paradigm that does, at test tasks · extra: the optional package
+    leaves the backbone as it is · whole: one that is given nothing of a task, but asked all sentences of a split
+    with all types of meta-train · varies_images: a paradigm that does, at test tasks · extra: the optional package
     that it needs, and metacli's extra of the same name.
     """
 
@@ -51,6 +52,7 @@ class Component:
     attacks_itself: bool = False
     plain: bool = False
     still: bool = False
+    whole: bool = False
     varies_images: bool = False
     extra: str = ""
     inputs: tuple[str, ...] = ("image",)
@@ -87,6 +89,9 @@ _FROZEN = Component(
     takes_head=True,
     still=True,
 )
+_NNSHOT = Component(
+    "metacli.paradigms.nnshot:NNShot", schema.NNShot, kinds=("tag",), weights=False, trains=False, still=True
+)
 _ANYTHING = ("image", "vector")
 _TOKENS = "metacli.data.tokens:sources"
 
@@ -103,6 +108,9 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
             sources=_TOKENS,
         ),
         "text": Component("metacli.data.text:TextFiles", schema.TextFiles, sources=_TOKENS),
+        "conll": Component(
+            "metacli.data.conll:Conll", schema.Conll, sources="metacli.data.tag_episodes:sources"
+        ),
         "sinusoid": Component(
             "metacli.data.sinusoid:Sinusoid", schema.Sinusoid, sources="metacli.data.functions:sources"
         ),
@@ -141,6 +149,7 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
     "pretrain": {
         "none": Component("metacli.pretrain.none:none", schema.Pretrain, trains=False),
         "supervised": Component("metacli.pretrain.supervised:Classifier", schema.Supervised),
+        "tagger": Component("metacli.pretrain.tagger:Tagger", schema.ByEpochs, kinds=("tag",)),
     },
     "head": {
         "none": Component("metacli.heads.none:none", schema.Head),
@@ -230,6 +239,20 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
             weights=False,
             trains=False,
             still=True,
+        ),
+        "tagger": Component(
+            "metacli.paradigms.tagger:WholeTagger", schema.OfWords, kinds=("tag",), trains=False, whole=True
+        ),
+        "protobert": Component(
+            "metacli.paradigms.protobert:ProtoBERT",
+            schema.ProtoBERT,
+            kinds=("tag",),
+            weights=False,
+            still=True,
+        ),
+        "nnshot": _NNSHOT,
+        "structshot": replace(
+            _NNSHOT, target="metacli.paradigms.structshot:StructShot", schema=schema.StructShot
         ),
     },
     "tracker": {

@@ -70,6 +70,14 @@ def _store(uri: str) -> str:
     return uri
 
 
+def _encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except LookupError:
+        raise ValueError("is no encoding that is known here; utf-8, latin-1, cp1252, gb18030 are") from None
+    return name
+
+
 _LARGEST = 2**63 - 1  # what tensors, and programs that read our files, take for a whole number
 
 Number = BeforeValidator(_no_truth_value)  # python takes True for 1
@@ -222,6 +230,35 @@ class Sinusoid(Named):
     phase: Range
     x: Range
     noise: Amount
+
+
+Column = Annotated[int, Field(ge=-1000, le=1000), Number]
+
+
+class Conll(Named):
+    root: Folder
+    train: Annotated[list[Word], Field(min_length=1)]
+    val: list[Word]
+    test: list[Word]
+    separator: Word
+    word: Column
+    tag: Column
+    comment: str
+    scheme: Literal["io", "iob1", "bio2", "bioes", "bmes", "types"]
+    encoding: Annotated[str, AfterValidator(_encoding)]
+    tags: Literal["io", "bio"]
+    foreign: Literal["drop", "mask"]
+    split_by: Literal["item", "class", "domain"]
+    unseen: bool
+    split: Word
+    split_sizes: list[Rate]
+    split_seed: Natural
+
+    @model_validator(mode="after")
+    def _two_columns(self) -> "Conll":
+        if self.word == self.tag:
+            raise ValueError(f"word={self.word} and tag={self.tag} are the same column")
+        return self
 
 
 # episode
@@ -474,14 +511,17 @@ class Pretrain(Named):
     pass
 
 
-class Supervised(Pretrain):
+class ByEpochs(Pretrain):
     epochs: Count
     batch: Count
+    held_out: Share
+    optimizer: SerializeAsAny[Optimizer]
+
+
+class Supervised(ByEpochs):
     head: Literal["linear", "cosine"]
     label_smoothing: Share
-    held_out: Share
     moves: Annotated[Moves, Field(min_length=1)] = ["backbone", "head"]
-    optimizer: SerializeAsAny[Optimizer]
 
 
 # head
@@ -745,6 +785,24 @@ class PMF(Paradigm):
 
 class NearestCentroid(Paradigm):
     distance: Literal["euclidean", "cosine"]
+
+
+class OfWords(Paradigm):
+    """An encoder of texts has no batch norm: bn_mode, which every paradigm has, says nothing here."""
+
+    bn_mode: Literal["running"]
+
+
+class ProtoBERT(OfWords):
+    o_class: Literal["prototype", "learned_bias"]
+
+
+class NNShot(OfWords):
+    normalise: bool
+
+
+class StructShot(NNShot):
+    tau: Rate
 
 
 # tracker

@@ -23,6 +23,8 @@ class Batches:
     so many are drawn, where there are more; None for all · purpose: what they are for, by which they are drawn.
     """
 
+    what = "images"
+
     def __init__(
         self,
         source: Source,

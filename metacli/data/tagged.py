@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -100,8 +101,8 @@ class TaggedTable:
     @property
     def class_overlap(self) -> int:
         """How many types stand in more than one split."""
-        together = [int(c) for ids in self.splits.values() for c in ids]
-        return len(together) - len(set(together))
+        together = Counter(int(c) for ids in self.splits.values() for c in ids)
+        return sum(count > 1 for count in together.values())
 
     def outputs(self, ways: int) -> int:
         """Tags of an episode with so many types: O, and one or two of each."""

@@ -6,10 +6,11 @@ set has (I-TYPE, where every entity is of one word) cannot be answered: its logi
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from metacli.episode import Examples
+from metacli.episode import Examples, Inputs, Predictor, State
 from metacli.heads.centroid import negative_squared_distance
+from metacli.layers.words import word_states
 from metacli.objectives import ABSENT
 
 
@@ -33,3 +34,19 @@ def nearest_words(states: Tensor, known: Tensor, labels: Tensor) -> Tensor:
         near.masked_fill(labels[:, None, :, tag] == 0, ABSENT).amax(2) for tag in range(labels.shape[2])
     ]
     return torch.stack(scores, 2)
+
+
+def nearest_answers(backbone: nn.Module, support: Examples, tags: int, *, normalise: bool) -> Predictor:
+    """State: `words` [T, S, H] of the support set, and their tags `labels` [T, S, K]."""
+
+    def states_of(inputs: Inputs) -> Tensor:
+        states = word_states(backbone, inputs)  # [T, N, L, H]
+        return F.normalize(states, dim=-1) if normalise else states
+
+    def answer(state: State, inputs: Inputs) -> Tensor:
+        states = states_of(inputs)
+        found = nearest_words(states.flatten(1, 2), state["words"], state["labels"])
+        return found.unflatten(1, states.shape[1:3])
+
+    words = states_of(support.inputs).flatten(1, 2)
+    return Predictor(answer, {"words": words, "labels": tag_counts(support, tags, words.dtype)})

@@ -10,7 +10,7 @@ import numpy as np
 
 from metacli.data.tagged import tag_name
 from metacli.metrics import HEADLINE, classification_scores
-from metacli.report.spans import span_scores, span_table, spans
+from metacli.report.spans import Tags, span_scores, span_table, spans
 
 SHOWN = 40  # sentences on the page, those with most errors first
 SHOWN_RIGHT = 8  # of them without an error, where there are so many
@@ -22,7 +22,8 @@ class TaggingResults:
 
     classes: class id -> name, all types of the data set · words: row -> the words of a sentence · truth, predicted [M]
     int64 tags: see `tag_name` · episode, rows, places [M] int64: which episode, which sentence, and which of its words
-    (the first is 0) · loss [E] float64, mean over query words.
+    (the first is 0) · loss [E] float64, mean over query words · given: a support set; else an episode is a
+    sentence of a split that is asked as a whole.
     """
 
     classes: tuple[str, ...]
@@ -33,6 +34,7 @@ class TaggingResults:
     rows: np.ndarray
     places: np.ndarray
     loss: np.ndarray
+    given: bool = True
     kind: ClassVar = "tag"
     primary: ClassVar = HEADLINE["tag"]
 
@@ -48,6 +50,10 @@ class TaggingResults:
         return truth, predicted, self.episode[firsts]
 
     def values(self) -> Mapping[str, np.ndarray]:
+        """Of each episode its own span scores. Where these are sentences of one whole: what each adds to the scores of
+        the whole, so that the mean is exactly those and the interval that of the delta method."""
+        if not self.given:
+            return {**_shares(*self._sentences[:2]), "loss": self.loss}
         truth, predicted, episode = self._sentences
         ends = np.searchsorted(episode, np.arange(episode[0], episode[0] + len(self.loss) + 1))
         scores = [span_scores(truth[start:end], predicted[start:end]) for start, end in pairwise(ends)]
@@ -130,6 +136,21 @@ def _pieces(words: Sequence[str], tags: Sequence[str]) -> list[dict[str, str]]:
     if place < len(words):
         pieces.append({"text": " ".join(words[place:]), "kind": ""})
     return pieces
+
+
+def _shares(truth: Tags, predicted: Tags) -> dict[str, np.ndarray]:
+    """A score is a ratio a/b of sums over n sentences, and a/b + n·(a_i − a/b·b_i)/b that of sentence i."""
+    both = [(set(spans(true)), set(spans(answer))) for true, answer in zip(truth, predicted, strict=True)]
+    right, asked, found = np.array(
+        [(len(true & answer), len(true), len(answer)) for true, answer in both], np.float64
+    ).T
+    ratios = {"f1": (2 * right, asked + found), "precision": (right, found), "recall": (right, asked)}
+    shares = {}
+    for name, (above, below) in ratios.items():
+        total = max(below.sum(), 1.0)
+        score = above.sum() / total
+        shares[f"span_{name}"] = score + len(both) * (above - score * below) / total
+    return shares
 
 
 def _f1_without_o(truth: np.ndarray, predicted: np.ndarray) -> float:

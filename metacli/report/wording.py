@@ -50,12 +50,16 @@ def basis(name: str, entry: Mapping[str, Any]) -> str:
 
 
 def setting(episode: Mapping[str, Any]) -> str:
+    if "whole" in episode:
+        return "all of the split"
     return (
         f"{episode['ways']}-way {episode['shots']}-shot" if "ways" in episode else f"{episode['shots']}-shot"
     )
 
 
 def queries(episode: Mapping[str, Any]) -> str:
+    if "whole" in episode:
+        return f"{episode['whole']} sentences"
     return f"{episode['queries']} queries" + (" per class" if "ways" in episode else "")
 
 
@@ -99,7 +103,8 @@ def features(facts: Mapping[str, Any]) -> str:
 def stage(facts: Mapping[str, Any]) -> str:
     """'20 epochs of 900 images of 50 meta-train classes, epoch 18 kept: accuracy 81.20 %'"""
     epochs = f"{facts['epochs']} epochs of " if "epochs" in facts else ""
-    said = f"{epochs}{facts['images']} images of {facts['classes']} meta-train classes"
+    what = next(name for name in ("images", "sentences") if name in facts)
+    said = f"{epochs}{facts[what]} {what} of {facts['classes']} meta-train classes"
     if "best_epoch" in facts:
         said += f", epoch {facts['best_epoch']} kept"
     measured = [

@@ -214,7 +214,9 @@ def test_one_episode_is_too_few_for_an_interval(composed):
 
 def test_pretraining_needs_classes_and_a_backbone_with_weights(composed, notes):
     overrides = ["dataset=sinusoid", "pretrain=supervised"]
-    with pytest.raises(UserError, match="pretrain=supervised: dataset sinusoid has no classes to tell apart"):
+    with pytest.raises(
+        UserError, match="pretrain=supervised: it learns to classify, and dataset sinusoid is to regress"
+    ):
         check(validate(composed(*overrides)), WAVES, overrides)
     with pytest.raises(UserError, match="pretrain=supervised: backbone pixels has no weights"):
         notes("paradigm=nearest_centroid", "pretrain=supervised")

@@ -18,7 +18,7 @@ def test_a_group_can_be_chosen_and_its_keys_can_be_set():
 
 def test_a_group_becomes_each_of_its_options():
     assert {"paradigm=maml ", "paradigm=protonet "} <= words("paradigm=")
-    assert words("paradigm=proto") == {"paradigm=protonet "}
+    assert words("paradigm=proton") == {"paradigm=protonet "}
     assert "experiment=omniglot/maml_5w1s " in words("experiment=omn")
 
 
@@ -66,7 +66,7 @@ def test_another_key_becomes_what_it_is_to_be_edited():
 
 
 def test_in_a_sweep_the_last_value_is_completed():
-    assert words("paradigm=maml,proto") == {"paradigm=maml,protonet "}
+    assert words("paradigm=maml,proton") == {"paradigm=maml,protonet "}
 
 
 def test_of_a_list_the_last_item_is_completed_and_the_list_stays_open():

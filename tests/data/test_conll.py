@@ -119,7 +119,7 @@ def test_long_sentences_are_read_in_pieces_and_no_word_is_lost(make):
     assert states[0, 1, :, 0].tolist() == [ord(word[0]) for word in sentence]
     assert states[1, 0, :2].tolist() == [[ord("l"), 3], [0, 0]]
     assert states[0, 1, :, 1].max() == 9
-    kept = source.encoded(lambda inputs: word_states(Codes(), inputs))
+    kept = source.with_states(source.states_of(lambda inputs: word_states(Codes(), inputs)))
     again = kept._examples(rows, examples.classes)
     assert torch.equal(again.mask, examples.mask)
     assert torch.equal(word_states(Codes(), again.inputs), states)
@@ -130,7 +130,7 @@ def test_without_other_files_the_sentences_are_split(make):
     assert {split: len(rows) for split, rows in table.rows.items()} == {"train": 150, "val": 60, "test": 90}
     assert sorted(np.concatenate(list(table.rows.values()))) == list(range(300))
     assert all(len(ids) == 6 for ids in table.splits.values())
-    assert table.class_overlap == 12
+    assert table.class_overlap == 6
 
 
 def test_types_are_split_and_a_sentence_goes_with_them(make, tmp_path):

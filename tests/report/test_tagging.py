@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -136,6 +137,23 @@ def test_sentences_stay_apart_where_entities_touch_at_their_border():
     assert span_scores([flat[0]], [flat[1]]).f1 == 0  # the trap
     results = made([["O I-PER", "I-PER O"]], [["O I-PER", "O O"]])
     assert results.values()["span_f1"] == pytest.approx([2 / 3])
+
+
+def test_of_a_whole_split_sentences_have_shares_that_sum_to_its_scores():
+    random = np.random.default_rng(0)
+    tags = np.array(["O", "O", "I-LOC", "I-PER"])
+    truth = [[" ".join(random.choice(tags, 8)) for _ in range(1)] for _ in range(300)]
+    predicted = [[" ".join(np.where(random.random(8) < 0.8, one.split(), "O"))] for (one,) in truth]
+    results = replace(made(truth, predicted), loss=np.zeros(300), given=False)
+    whole = [[tag_name(t, CLASSES) for t in part] for part in results.truth.reshape(-1, 8)]
+    answers = [[tag_name(t, CLASSES) for t in part] for part in results.predicted.reshape(-1, 8)]
+    scores = span_scores(whole, answers)
+    values = results.values()
+    for name in ("f1", "precision", "recall"):
+        assert values[f"span_{name}"].mean() == pytest.approx(getattr(scores, name))
+    drawn = random.integers(0, 300, (400, 300))
+    again = [span_scores([whole[i] for i in d], [answers[i] for i in d]).f1 for d in drawn]
+    assert values["span_f1"].std() / 300**0.5 == pytest.approx(np.std(again), rel=0.15)  # as the bootstrap
 
 
 def test_seqeval_takes_io_tags_in_its_default_mode_and_not_as_strict_iob2():
