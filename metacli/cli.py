@@ -11,6 +11,7 @@ from metacli.launched import launched
 COMMANDS = {
     "train": ("[OVERRIDE ...]", "train and evaluate"),
     "sweep": ("KEY=A,B ...", "a run each, and a table; --resume DIR goes on"),
+    "stream": ("[OVERRIDE ...]", "tasks one by one, whose images change: how fast it adapts"),
     "eval": ("RUN [OVERRIDE ...]", "evaluate the best weights of a run again"),
     "resume": ("RUN", "go on with an interrupted run, bit for bit"),
     "rerun": ("RUN [OVERRIDE ...]", "a new run from a saved one; says whether it is identical"),

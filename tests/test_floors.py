@@ -56,6 +56,7 @@ FLOORS = {
     "experiment": 7,
     "stages": 7,
     "outcome": 7,
+    "stream": 7,
     "api": 8,
     "commands": 8,
     "cli": 8,
@@ -80,6 +81,7 @@ BESIDE = {
     "experiment": {"build"},
     "stages": {"build", "experiment"},
     "outcome": {"experiment", "stages"},
+    "stream": {"build", "experiment"},
     "commands": {"api", "cli"},  # completion reads the table of commands
     "cli": {"commands"},
     "library": {"commands"},

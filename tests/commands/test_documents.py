@@ -62,7 +62,7 @@ class Example:
         """Or evaluates on other data."""
         command, *rest = self.arguments
         return not self.told and (
-            command == "train"
+            command in ("train", "stream")
             or (command == "sweep" and "--resume" not in rest)
             or (command == "rerun" and len(rest) > 1)
             or any(word.startswith("dataset=") for word in rest)
@@ -174,6 +174,7 @@ def as_far_as_computing(monkeypatch):
 
     monkeypatch.setattr(api, "train", instead)
     monkeypatch.setattr(api, "evaluate_run", instead)
+    monkeypatch.setattr("metacli.stream.write_stream", instead)
     monkeypatch.setattr("metacli.commands.sweep._carry_out", lambda sweep: 0)
     monkeypatch.delenv("METACLI_DATA", raising=False)
     monkeypatch.setattr(Omniglot, "_folder", lambda self: None)
