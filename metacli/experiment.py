@@ -185,7 +185,7 @@ def _chunk(
     tasks = config.trainer.meta_batch if split == "train" else 1
     if split == "train" and component("paradigm", config.paradigm.name).whole_step:
         return tasks
-    if split != "train" and (computes_once(config) or component("paradigm", config.paradigm.name).whole):
+    if split != "train" and computes_once(config):
         return EVALUATION_BLOCK
     tunes = split != "train" and hasattr(
         config.paradigm, "finetune"

@@ -241,7 +241,12 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
             still=True,
         ),
         "tagger": Component(
-            "metacli.paradigms.tagger:WholeTagger", schema.OfWords, kinds=("tag",), trains=False, whole=True
+            "metacli.paradigms.tagger:WholeTagger",
+            schema.OfWords,
+            kinds=("tag",),
+            trains=False,
+            still=True,
+            whole=True,
         ),
         "protobert": Component(
             "metacli.paradigms.protobert:ProtoBERT",

@@ -117,8 +117,19 @@ def data(photographs, tmp_path_factory) -> Path:
     )
     empty(folder / "shop", {"train/apple": 10, "test/apple": 10, "val/pear": 20})
     empty(folder / "scans", {"": 5})
+    tagged(folder / "mine" / "train.txt", "abcd")
+    for corpus in ("politics", "science", "music", "literature", "ai"):
+        tagged(folder / "data" / "crossner" / corpus / "train.txt", [f"{corpus} {n}" for n in range(6)])
+    for name in ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"):
+        tagged(folder / "data" / "wnut17" / name, "abcdef")
     empty(folder / "data" / "grocery84", {f"train/{label:02d}": 20 for label in range(81)})
     return folder
+
+
+def tagged(file: Path, types: Iterable[str]) -> None:
+    """A column file of twenty sentences a type, each of one entity."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(f"word\tB-{kind}\n\n" for kind in 20 * list(types)))
 
 
 def empty(root: Path, classes: dict[str, int]) -> None:
