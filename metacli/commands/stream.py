@@ -26,6 +26,8 @@ _UNREAD = (
     "tracker",
     "optimizer.schedule",
     "attack.episodes",
+    "device.processes",
+    "device.workers",
 )
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -101,6 +102,31 @@ def test_another_budget_is_another_row_after_that_of_the_method(page, measured):
         "| ProtoNet | 60 |",
         "| MAML | 10 | 98.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "called"),
+    [
+        ([], ["train", "a=1"]),
+        (["damaged"], ["train", "a=1"]),
+        (["failed", "interrupted"], ["resume", "1"]),
+        (["running", "interrupted"], ["resume", "1"]),
+    ],
+)
+def test_a_run_that_was_begun_is_gone_on_with(statuses, called, monkeypatch):
+    there = [SimpleNamespace(status=s, folder=SimpleNamespace(path=n)) for n, s in enumerate(statuses)]
+    calls = []
+    monkeypatch.setattr(runs, "runs_below", lambda folder: there)
+    monkeypatch.setattr(runs, "metacli", lambda *arguments: calls.extend(arguments) or True)
+    assert runs.train(Path("root/name"), ["a=1"])
+    assert [word for word in calls if not word.startswith("run.")] == called
+
+
+def test_what_is_finished_is_not_run_again(monkeypatch):
+    done = SimpleNamespace(status="finished", folder=SimpleNamespace(path=Path("1")))
+    monkeypatch.setattr(runs, "runs_below", lambda folder: [done])
+    monkeypatch.setattr(runs, "metacli", lambda *arguments: pytest.fail("it was"))
+    assert runs.train(Path("root/name"), ["a=1"])
 
 
 def test_minutes_become_steps_and_epochs_by_what_pilots_took(monkeypatch):
