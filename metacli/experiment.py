@@ -87,7 +87,7 @@ class Experiment:
                 among,
                 ranks,
                 trial=build.trial(self.config) if attacked else None,
-                outside=partial(source.outside, count=shape.queries) if outside else None,
+                outside=partial(source.outside, count=shape.ways * shape.queries) if outside else None,
             )
 
     @property

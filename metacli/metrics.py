@@ -90,15 +90,15 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins
 
 
 def scope_threshold(inside: np.ndarray, outside: np.ndarray) -> float:
-    """The confidence below which an item is best called out of scope: where the F1 of that is highest.
+    """The confidence up to which an item is best called out of scope: where the share of items of no class that are
+    found exceeds the share of others that are by most (Youden 1950), which does not depend on how many there are.
 
     inside, outside [...]: confidences in answers to items of a class, and of none.
     """
-    from sklearn.metrics import precision_recall_curve
+    from sklearn.metrics import roc_curve
 
-    precision, recall, thresholds = precision_recall_curve(*_scope(inside, outside))
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    return float(-thresholds[f1[:-1].argmax()])
+    false, found, thresholds = roc_curve(*_scope(inside, outside), drop_intermediate=False)
+    return float(-thresholds[(found - false).argmax()])
 
 
 def scope_scores(inside: np.ndarray, outside: np.ndarray, threshold: float) -> dict[str, float]:

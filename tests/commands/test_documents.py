@@ -4,6 +4,7 @@ What acts on runs is carried out, on copies of one small run; what trains, or ne
 checked up to the computing. A command whose next lines begin with "metacli: " is a mistake, and is told just that.
 """
 
+import json
 import re
 import shlex
 import shutil
@@ -123,6 +124,18 @@ def data(photographs, tmp_path_factory) -> Path:
     for name in ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"):
         tagged(folder / "data" / "wnut17" / name, "abcdef")
     empty(folder / "data" / "grocery84", {f"train/{label:02d}": 20 for label in range(81)})
+    intents = [[f"text {number}", f"intent {number % 150}"] for number in range(150 * 30)]
+    clinc = dict.fromkeys(("train", "val", "test"), intents) | {
+        f"oos_{p}": [] for p in ("train", "val", "test")
+    }
+    (folder / "data" / "clinc150").mkdir()
+    (folder / "data" / "clinc150" / "data_full.json").write_text(json.dumps(clinc))
+    (folder / "tickets.csv").write_text(
+        "id,question,topic\n" + "".join(f"{n},{text},{topic}\n" for n, (text, topic) in enumerate(intents))
+    )
+    phrases = [f"phrase {n}@{('negative', 'neutral', 'positive')[n % 3]}" for n in range(300)]
+    (folder / "data" / "financial_phrasebank").mkdir()
+    (folder / "data" / "financial_phrasebank" / "Sentences_AllAgree.txt").write_text("\n".join(phrases))
     return folder
 
 

@@ -79,10 +79,11 @@ def test_a_class_that_was_only_answered_has_a_row_of_zeros_and_micro_stays_the_a
     assert averages["micro"] == pytest.approx((0.75, 0.75, 0.75, 4))
 
 
-def test_the_threshold_of_scope_is_the_one_whose_f1_is_highest():
+def test_the_threshold_of_scope_finds_most_of_no_class_and_least_of_others():
     inside, outside = np.array([[0.9, 0.5, 0.8], [0.7, 0.95, 0.6]]), np.array([0.3, 0.55, 0.2])
     threshold = scope_threshold(inside, outside)
-    assert threshold == 0.55  # finds all three and one more, F1 6/7; 0.3 finds two alone, F1 4/5
+    assert threshold == 0.55  # finds all three, and one of six others: 5/6; 0.3 finds two alone, 2/3
     found = scope_scores(inside, outside, threshold)
     assert found == {"precision": 3 / 4, "recall": 1.0, "auroc": pytest.approx(17 / 18)}
+    assert scope_threshold(np.tile(inside, 50), outside) == threshold
     assert scope_scores(inside, outside, 0.1)["precision"] == 0.0
