@@ -154,7 +154,8 @@ def assemble(config: Config, ranks: Ranks = ALONE, classes: int | None = None) -
     data = build.build_data(config, device)
     learner = build.build_learner(config, data.table, device, classes)
     trackers = construct_several("tracker", config.tracker)
-    for split in asked_splits(config) if classes is None else (config.report.split,):
+    outside = data.table.kind == "classify" and bool(data.table.outside)
+    for split in asked_splits(config, training=classes is None, outside=outside):
         data.sources[split].sampler(build.episode_shape(getattr(config.episode, split)))
     ranks.meet()
     _require_same(ranks, data)

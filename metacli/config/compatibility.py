@@ -28,7 +28,7 @@ def check(
     _check_features(config, data)
     _check_input(config, data)
     _check_memory(config, data)
-    for split in asked_splits(config) if training else (config.report.split,):
+    for split in asked_splits(config, training=training, outside=data.outside):
         shape = getattr(config.episode, split)
         if data.kind == "classify":
             check_shape(split, shape.ways, shape.shots, shape.queries, data.splits[split])
@@ -80,11 +80,11 @@ def check(
     return list(_without_effect(config, keys, data, training))
 
 
-def asked_splits(config: Config) -> list[str]:
-    """Those that episodes are drawn from."""
-    trains = component("paradigm", config.paradigm.name).trains
-    pretrains = component("pretrain", config.pretrain.name).trains
-    return [s for s in SPLITS if trains or (pretrains and s == "val") or s == config.report.split]
+def asked_splits(config: Config, *, training: bool, outside: bool) -> list[str]:
+    """Those that episodes are drawn from. outside: whether the data have items of no class."""
+    trains = training and component("paradigm", config.paradigm.name).trains
+    validates = outside or (training and component("pretrain", config.pretrain.name).trains)
+    return [s for s in SPLITS if trains or (validates and s == "val") or s == config.report.split]
 
 
 def is_fitted(config: Config) -> bool:
@@ -339,7 +339,8 @@ def _has_weights(config: Config) -> bool:
 
 def _without_effect(config: Config, keys: Sequence[str], data: Description, training: bool) -> Iterable[str]:
     """Settings that the user made and that nothing reads."""
-    others = [f"episode.{split}" for split in SPLITS if split != config.report.split]
+    asked = asked_splits(config, training=training, outside=data.outside)
+    others = [f"episode.{split}" for split in SPLITS if split not in asked]
     if not training:
         unread = [
             "optimizer",
@@ -355,8 +356,6 @@ def _without_effect(config: Config, keys: Sequence[str], data: Description, trai
         yield from _unread(keys, unread, "nothing is trained here")
     elif not component("paradigm", config.paradigm.name).trains:
         pretrains = component("pretrain", config.pretrain.name).trains
-        if pretrains:
-            others = [name for name in others if name != "episode.val"]
         unread = ["optimizer", "trainer", *others, *([] if pretrains else ["dataset.augment"])]
         yield from _unread(keys, unread, f"{config.paradigm.name} does not train")
         if not (_has_weights(config) or component("features", config.features.name).weights):

@@ -28,12 +28,14 @@ class Description:
     """What the checker needs to know.
 
     shape: of one item, [C, H, W] or [D]; empty where it is a text, which has one once it is tokens · splits: split ->
-    class name -> number of items; empty where items have no classes · kind: of its tasks.
+    class name -> number of items; empty where items have no classes · kind: of its tasks · outside: whether there are
+    items of no class, too, which validation episodes choose a threshold for.
     """
 
     shape: tuple[int, ...]
     splits: Mapping[str, Mapping[str, int]]
     kind: str = "classify"
+    outside: bool = False
 
     @property
     def form(self) -> str:

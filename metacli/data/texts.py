@@ -94,7 +94,7 @@ def described(table: Texts) -> Description:
     for split in SPLITS:
         counts = Counter(table.labels[table.rows(split)].tolist())
         splits[split] = {table.classes[c]: counts[c] for c in table.splits[split].tolist()}
-    return Description(shape=(), splits=splits)
+    return Description(shape=(), splits=splits, outside=bool(table.outside))
 
 
 def _tokens(texts: Sequence[str], tokenizer: Tokenizer) -> Tokens:

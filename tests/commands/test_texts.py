@@ -92,6 +92,6 @@ def test_items_of_no_class_are_told_apart_by_a_threshold_from_validation(
         f"run.root={tmp_path / 'runs'}",
     )
     scope = found.report["out_of_scope"]
-    assert (scope["inside"], scope["outside"]) == (60, 20)
+    assert (scope["inside"], scope["outside"]) == (60, 60)
     assert 0 <= scope["threshold"] <= 1
     assert "out of scope" in found.text
