@@ -71,6 +71,13 @@ def learner_of(config: Config, spec: TaskSpec, device: torch.device) -> Learner:
         return _on_backbone("paradigm", config.paradigm, config, spec).to(device)
 
 
+def unloaded(config: Config) -> Config:
+    """Without the weights that others have trained, where a run brings what came of them."""
+    if not hasattr(config.backbone, "weights"):
+        return config
+    return config.model_copy(update={"backbone": config.backbone.model_copy(update={"weights": "none"})})
+
+
 def build_classifier(config: Config, spec: TaskSpec, device: torch.device) -> Any:
     """What pretraining trains: it tells the meta-train classes apart. spec: of the learner that is pretrained."""
     outputs = spec.tags(spec.train_classes) if spec.kind == "tag" else spec.train_classes

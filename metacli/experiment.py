@@ -152,7 +152,8 @@ def assemble(config: Config, ranks: Ranks = ALONE, classes: int | None = None) -
     threads = resolve_threads(config.device.threads, launch.beside)
     prepare(device, threads)
     data = build.build_data(config, device)
-    learner = build.build_learner(config, data.table, device, classes)
+    described = config if classes is None else build.unloaded(config)
+    learner = build.build_learner(described, data.table, device, classes)
     trackers = construct_several("tracker", config.tracker)
     outside = data.table.kind == "classify" and bool(data.table.outside)
     for split in asked_splits(config, training=classes is None, outside=outside):

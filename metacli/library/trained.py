@@ -13,7 +13,7 @@ from typing import overload
 
 import torch
 
-from metacli.build import build_tokenizer, learner_of
+from metacli.build import build_tokenizer, learner_of, unloaded
 from metacli.commands.saved import trained_run
 from metacli.config.compatibility import batch_norm_mode, transductive_method
 from metacli.config.construct import construct
@@ -44,7 +44,7 @@ def load(run: str | os.PathLike[str], *, device: str = "cpu") -> "TrainedLearner
     config = validate(values)
     where = resolve_device(config.device.name)
     with usual_tensors():
-        learner = learner_of(config, _task(saved, config), where)
+        learner = learner_of(unloaded(config), _task(saved, config), where)
         load_into(learner, saved.best)
     return TrainedLearner(saved.path.absolute(), config, where, learner.eval())
 

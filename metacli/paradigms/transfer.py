@@ -7,7 +7,7 @@ names: nothing is the frozen nearest class mean, [head] a linear or cosine probe
 Dhillon et al., "A Baseline for Few-Shot Image Classification", ICLR 2020 (without its transductive term; there 25 steps
 at 5e-5), and [norm], [bias], [lora], [last_block] what lies between.
 
-    metacli train paradigm=transfer backbone=resnet18 dataset=imagefolder dataset.root=photos/
+    metacli train paradigm=transfer pretrain=none backbone=resnet18 dataset=imagefolder dataset.root=photos/
 """
 
 from collections.abc import Sequence

@@ -75,7 +75,7 @@ def test_of_a_list_the_last_item_is_completed_and_the_list_stays_open():
 
 
 def test_what_is_added_or_taken_away_keeps_its_sign():
-    assert words("+experiment=pho") == {"+experiment=photos/protonet_5w1s "}
+    assert words("+experiment=photos/p") == {"+experiment=photos/protonet_5w1s "}
     assert words("~paradigm.ord") == {"~paradigm.order="}
 
 
