@@ -45,7 +45,7 @@ def fitted(preset: str, minutes: float, folder: Path) -> list[str] | None:
 
 def steps_in(preset: str, seconds: float, folder: Path, pretrains: bool) -> tuple[int, int]:
     """And how often to validate. Two pilots tell a step from what comes once: the first pass, and a validation."""
-    without = ["pretrain=none"] if pretrains else []
+    without = _unpretrained(preset) if pretrains else []
     once = _seconds(preset, folder, [*_steps(FEW), *without])["train"]
     many, longer = FEW, once
     while longer - once < min(0.05 * seconds, 20):
@@ -73,6 +73,12 @@ def _stages(preset: str) -> tuple[bool, bool]:
         component("paradigm", config.paradigm.name).trains,
         component("pretrain", config.pretrain.name).trains,
     )
+
+
+def _unpretrained(preset: str) -> list[str]:
+    """Overrides that leave out pretraining, and what the preset says of it."""
+    config, _ = composed([f"experiment={preset}", "pretrain=none"])
+    return ["pretrain=none", *(f"~pretrain.{key}" for key in config.pretrain if key != "name")]
 
 
 def _steps(count: int) -> list[str]:

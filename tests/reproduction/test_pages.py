@@ -6,6 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from metacli.config.compose import composed, values_of
+from metacli.config.validate import validate
+
 sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
 
 from reproduction import budget, cells, omniglot, results, runs
@@ -135,7 +138,7 @@ def test_minutes_become_steps_and_epochs_by_what_pilots_took(monkeypatch):
     def seconds(preset, folder, overrides):
         """1 s at first and for a validation, 0.05 s a step, 30 s an epoch."""
         asked.append(overrides)
-        given = dict(override.split("=") for override in overrides)
+        given = dict(override.split("=") for override in overrides if "=" in override)
         return {"train": 1 + 0.05 * int(given.get("trainer.steps", 0)), "pretrain": 30.0}
 
     monkeypatch.setattr(budget, "_seconds", seconds)
@@ -144,7 +147,10 @@ def test_minutes_become_steps_and_epochs_by_what_pilots_took(monkeypatch):
         "trainer.val_every=1175",
     ]
     assert budget.fitted("omniglot/simpleshot_5w1s", 10, Path("none")) == ["pretrain.epochs=20"]
+    asked.clear()
     assert budget.fitted("omniglot/meta_baseline_5w1s", 1, Path("none"))[0] == "pretrain.epochs=1"
+    config, _ = composed(["experiment=omniglot/meta_baseline_5w1s", *asked[-1]])
+    assert validate(values_of(config)).pretrain.name == "none"
     assert budget.fitted("omniglot/nearest_centroid_5w1s", 10, Path("none")) == []
     assert not budget.spends("omniglot/nearest_centroid_5w1s")
 
