@@ -23,8 +23,6 @@ class Batches:
     so many are drawn, where there are more; None for all · purpose: what they are for, by which they are drawn.
     """
 
-    what = "images"
-
     def __init__(
         self,
         source: Source,
@@ -38,6 +36,7 @@ class Batches:
         if source.split != "train":
             raise ValueError(f"images of the {source.split} split are not to be trained on")
         self.source = source
+        self.what = source.what
         self.seed = seed
         self.purpose = purpose
         rows = source.rows[torch.randperm(len(source.rows), generator=generator(seed, f"{purpose} images"))]

@@ -4,7 +4,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -23,7 +23,9 @@ EVALUATION_BLOCK = 64
 
 
 class Source(ABC):
-    """One split of `table`. Rows and classes are those of the table."""
+    """One split of `table`. Rows and classes are those of the table. what: its items are."""
+
+    what: ClassVar = "images"
 
     def __init__(self, *, table: Labelled, split: str, device: torch.device) -> None:
         self.table = table

