@@ -97,8 +97,11 @@ OWN = {
     "alfa": {"paradigm.inner.steps": 2, "paradigm.inner.eval_steps": 2, "paradigm.inner.initial_decay": 0.01},
     "imaml": {"paradigm.inner.steps": 2, "paradigm.inner.eval_steps": 2, "paradigm.solver.steps": 1},
 }
-# With what a method shows within seconds that it learns, where that is not what others do.
+# With what a method shows within seconds that it learns, where that is not what others do or takes them too long.
 SLOW_TO_START: dict[str, dict[str, Any]] = {
+    "maml_pp": {"networks": ["mlp"], "steps": 50},
+    "alfa": {"networks": ["mlp"], "steps": 50},
+    "imaml": {"networks": ["mlp"], "steps": 50},
     "gnn": {"networks": ["conv4"], "shots": 1, "steps": 150, "lr": 0.02},
     "relationnet": {"networks": ["conv4"], "shots": 1, "steps": 100, "lr": 0.005},
     "tpn": {"networks": ["conv4"], "shots": 1, "steps": 100, "lr": 0.005},

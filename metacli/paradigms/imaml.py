@@ -103,7 +103,10 @@ class _Implicit(Function):
 
 
 def conjugate_gradient(product: Product, right: Tensor, steps: int) -> Tensor:
-    """x of each task with product(x) = right, nearly; from zero. [T, P]"""
+    """x of each task with product(x) = right, nearly; from zero. [T, P]
+
+    A task in which a direction turns up that its matrix does not bend upwards goes no further.
+    """
     x, residual, direction = torch.zeros_like(right), right, right
     energy = residual.square().sum(1, keepdim=True)
     for _ in range(steps):
@@ -118,8 +121,8 @@ def conjugate_gradient(product: Product, right: Tensor, steps: int) -> Tensor:
 
 
 def _ratio(one: Tensor, other: Tensor) -> Tensor:
-    """0 where nothing is left to do."""
-    return torch.where(other == 0, 0.0, one / other)
+    """0 where nothing is left to do, or to be trusted."""
+    return torch.where(other > 0, one / other, 0.0)
 
 
 def flat(tensors: State) -> Tensor:

@@ -129,9 +129,10 @@ def test_pulled_at_last_it_goes_that_part_of_the_way_back_from_where_maml_comes_
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_conjugate_gradient_solves_each_task_alone_and_stays_where_nothing_is_left():
+def test_conjugate_gradient_solves_each_task_alone_and_stays_where_nothing_is_left_or_to_be_trusted():
     roots = drawn(3, 4, 4)
     matrices = roots @ roots.mT + torch.eye(4, dtype=torch.float64)
     right = drawn(3, 4) * torch.tensor([[1.0], [1e3], [0.0]], dtype=torch.float64)
     found = conjugate_gradient(lambda vector: (matrices @ vector[..., None])[..., 0], right, 9)
     torch.testing.assert_close(found, torch.linalg.solve(matrices, right), rtol=1e-9, atol=1e-9)
+    assert conjugate_gradient(lambda vector: -vector, right, 9).abs().max() == 0
