@@ -47,7 +47,7 @@ def report(
     facts = {
         "paradigm": config.paradigm.name,
         "family": config.paradigm.family,
-        "dataset": config.dataset.name,
+        "dataset": run.choices().get("dataset", config.dataset.name),
         "backbone": run.choices().get("backbone", config.backbone.name),
         "seed": config.seed,
         "device": experiment.device_name,

@@ -125,6 +125,18 @@ def test_long_sentences_are_read_in_pieces_and_no_word_is_lost(make):
     assert torch.equal(word_states(Codes(), again.inputs), states)
 
 
+def test_chinese_characters_are_words(make):
+    table = make({"train.txt": "李 B-人\n明 I-人\n在 O\n北 B-地\n京 I-地\n。 O\n\n" * 5}).build()
+    assert table.classes == ("人", "地")
+    assert table.words[0] == tuple("李明在北京。")
+    assert table.mentions[0].tolist() == [1, 1]
+    source = source_of(table, max_length=5)  # three characters a piece
+    episode = source.episode(source.sampler(EpisodeShape(2, 1, 1)), seed=0, step=0, tasks=1)
+    states = word_states(Codes(), episode.query.inputs)
+    assert "".join(chr(int(code)) for code in states[0, 0, :, 0]) == "李明在北京。"
+    assert sorted(set(episode.query.labels.flatten().tolist())) == [0, 1, 2]
+
+
 def test_without_other_files_the_sentences_are_split(make):
     table = make().build()
     assert {split: len(rows) for split, rows in table.rows.items()} == {"train": 150, "val": 60, "test": 90}
