@@ -240,6 +240,9 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
             trains=False,
             still=True,
         ),
+        "token_finetune": replace(
+            _NNSHOT, target="metacli.paradigms.token_finetune:TokenFinetune", schema=schema.TokenFinetune
+        ),
         "tagger": Component(
             "metacli.paradigms.tagger:WholeTagger",
             schema.OfWords,

@@ -805,6 +805,11 @@ class StructShot(NNShot):
     tau: Rate
 
 
+class TokenFinetune(OfWords):
+    scale: Rate
+    finetune: FineTuning
+
+
 # tracker
 class Jsonl(Node):
     file: Folder | None

@@ -23,9 +23,10 @@ from metacli.objectives import ABSENT
 from metacli.paradigms.nnshot import NNShot
 from metacli.paradigms.protobert import ProtoBERT
 from metacli.paradigms.structshot import StructShot
+from metacli.paradigms.token_finetune import TokenFinetune
 from metacli.weights import load_into
 
-METHODS = ["nnshot", "protobert", "structshot"]
+METHODS = ["nnshot", "protobert", "structshot", "token_finetune"]
 WAYS, PER_CLASS = 2, 2
 SPEC = TaskSpec("tag", (9,), outputs=1 + WAYS * PER_CLASS, per_class=PER_CLASS)
 
@@ -68,6 +69,28 @@ def test_protobert_measures_to_the_mean_of_each_tag(o_class, episode):
             if tag == 0 and o_class == "learned_bias":
                 expected = np.full_like(expected, -3.5)
             np.testing.assert_allclose(outputs[task, ..., tag], expected)
+    assert (outputs[..., -1] == ABSENT).all()
+
+
+def test_fine_tuning_descends_the_loss_of_each_support_set_from_its_means(episode):
+    settings = {"scale": 3.0, "finetune_lr": 0.02, "finetune_weight_decay": 0.1, "bn_mode": "running"}
+    learner = TokenFinetune(spec=SPEC, backbone=nn.Identity(), finetune_steps=4, **settings)
+    outputs = learner.adapt(episode.support)(episode.query.inputs)
+    seen = SPEC.outputs - 1
+    for task in range(2):
+        labels, mask = episode.support.labels[task], episode.support.mask[task]
+        words = nn.functional.normalize(episode.support.inputs["states"][task], dim=-1)[mask]
+        means = torch.stack([words[labels[mask] == tag].mean(0) for tag in range(seen)])
+        layer = nn.Linear(5, seen).double()
+        layer.load_state_dict({"weight": means, "bias": torch.zeros(seen)})
+        descent = torch.optim.AdamW(layer.parameters(), lr=0.02, weight_decay=0.1)
+        for _ in range(4):
+            loss = nn.functional.cross_entropy(3.0 * layer(words), labels[mask])
+            descent.zero_grad()
+            loss.backward()
+            descent.step()
+        query = nn.functional.normalize(episode.query.inputs["states"][task], dim=-1)
+        torch.testing.assert_close(outputs[task][..., :-1], 3.0 * layer(query))
     assert (outputs[..., -1] == ABSENT).all()
 
 
