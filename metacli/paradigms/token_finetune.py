@@ -7,7 +7,7 @@ it stays as it is, or as pretrain=tagger left it, so that an episode costs milli
     metacli train dataset=crossner paradigm=token_finetune
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +38,7 @@ class TokenFinetune(Learner):
         self.backbone = backbone.requires_grad_(False)
         self.scale = scale
         self.steps = finetune_steps
-        self.descent = {"lr": finetune_lr, "weight_decay": finetune_weight_decay}
+        self.descent: dict[str, Any] = {"lr": finetune_lr, "weight_decay": finetune_weight_decay}
 
     def adapt(self, support: Examples) -> Predictor:
         with torch.no_grad():
