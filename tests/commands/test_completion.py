@@ -41,7 +41,7 @@ def test_commands_are_completed(answer):
 
 
 def test_overrides_are_completed(answer):
-    assert answer("metacli train paradigm=prot") == ["paradigm=protonet "]
+    assert answer("metacli train paradigm=proton") == ["paradigm=protonet "]
     assert answer("metacli train seed=1  paradigm=protonet trainer.log") == ["trainer.log_every="]
     assert answer("metacli list trai") == ["trainer "]
     assert answer("metacli completion ") == ["bash ", "zsh "]
@@ -91,11 +91,15 @@ def test_another_shell_is_a_mistake(arguments, checks):
     ("line", "word", "reply"),
     [
         ("metacli tr", "tr", ["train "]),
-        ("metacli train paradigm=prot", "prot", ["protonet "]),  # bash begins a word at "="
-        ("metacli train 'paradigm=prot", "paradigm=prot", []),
-        ("metacli train paradigm=maml,prot", "maml,prot", ["maml,protonet "]),
+        ("metacli train paradigm=proton", "proton", ["protonet "]),  # bash begins a word at "="
+        ("metacli train 'paradigm=proton", "paradigm=proton", []),
+        ("metacli train paradigm=maml,proton", "maml,proton", ["maml,protonet "]),
         ("metacli train paradigm.inn", "paradigm.inn", ["paradigm.inner."]),
-        ("metacli train experiment=omniglot/prot", "omniglot/prot", ["omniglot/protonet_5w1s "]),
+        (
+            "metacli train experiment=omniglot/protonet_5w1",
+            "omniglot/protonet_5w1",
+            ["omniglot/protonet_5w1s "],
+        ),
     ],
 )
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not here")

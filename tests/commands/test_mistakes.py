@@ -13,8 +13,9 @@ CASES = {
     "a misspelt option": (["paradigm=mamll"], 'paradigm=mamll: no such option\ndid you mean "maml"?'),
     "an option far from all": (
         ["backbone=xyz"],
-        "backbone=xyz: no such option\nknown: cnn, cnn64, conv4, conv4_gnn, conv4_relation, conv4_stride, mlp, mlp128, "
-        "mlp40, pixels, resnet12, rnn, rnn64",
+        "backbone=xyz: no such option\nknown: bert, cnn, cnn64, conv4, conv4_gnn, conv4_relation, conv4_stride, "
+        "hf_text, huggingface, minilm, mlp, mlp128, mlp40, pixels, resnet12, resnet18, resnet50, rnn, rnn64, timm, "
+        "torchvision",
     ),
     "a misspelt experiment": (
         ["experiment=omniglot/mamll_5w1s"],
