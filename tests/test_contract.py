@@ -137,8 +137,8 @@ def values(*overrides: str, **small: Any) -> dict[str, Any]:
     found = values_of(config)
     blocks = len(found["backbone"].get("widths", ()))
     for key, value in found["backbone"].items():
-        if isinstance(value, list):  # one for each block
-            found["backbone"][key] = value[:blocks]
+        if isinstance(value, list):  # one for each block, of all sorts
+            found["backbone"][key] = value[:: len(value) // blocks][:blocks]
     return found
 
 

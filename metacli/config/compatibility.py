@@ -227,6 +227,13 @@ def _check_input(config: Config, data: Description) -> None:
             f"backbone={name}: takes no {given}, which is what dataset {config.dataset.name} holds",
             f"backbones that do: {', '.join(able)}",
         )
+    for loop in ("inner", "outer"):
+        moved = set(moves(config, loop))
+        if moved and not declared.weights and moved.isdisjoint({"head", "features"}):
+            raise UserError(
+                f"backbone={name}: it has no weights, and paradigm.moves.{loop} names nothing else",
+                "choose another backbone (metacli list backbone)",
+            )
     side = min(shape[1:], default=1)
     if side < config.backbone.smallest:
         what = "an image" if shape == data.shape else f"a map of features={config.features.name}"

@@ -90,6 +90,7 @@ def test_the_last_block_is_the_last_of_the_outermost_blocks_and_what_follows():
 
 
 def test_attention_can_be_differentiated_twice():
+    before = torch.backends.cuda.flash_sdp_enabled()
     with borrowed():
         prepare(torch.device("cpu"), 1)
         layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
@@ -97,4 +98,4 @@ def test_attention_can_be_differentiated_twice():
         (first,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
         (second,) = torch.autograd.grad(first.square().sum(), x)
     assert second.isfinite().all()
-    assert torch.backends.cuda.flash_sdp_enabled()  # as before
+    assert torch.backends.cuda.flash_sdp_enabled() == before
