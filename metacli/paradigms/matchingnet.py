@@ -14,17 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from metacli.episode import Episode, Examples, Predictor, State, TaskSpec
+from metacli.episode import Examples, State, TaskSpec
 from metacli.heads.labels import one_hot
-from metacli.layers import LSTMCell, Passes, Recurrent
+from metacli.layers import LSTMCell, Recurrent
 from metacli.layers.passes import BatchNormMode
-from metacli.learner import Learner
-from metacli.objectives import objective
+from metacli.paradigms.embedding import EmbeddingLearner
 
 EPSILON = 1e-6
 
 
-class MatchingNet(Learner):
+class MatchingNet(EmbeddingLearner):
     """scale: of the cosines, to begin with.
 
     State of a predictor: the support set's `features` [T, N, D] and `labels` [T, N, W], a row of zeros where an item
@@ -41,27 +40,15 @@ class MatchingNet(Learner):
         scale: float,
         bn_mode: BatchNormMode,
     ) -> None:
-        super().__init__(spec)
-        self.backbone = backbone
+        super().__init__(spec, backbone, bn_mode)
         self.scale = nn.Parameter(torch.tensor(scale))
         self.context = FullContext(features) if full_context else None
-        self.passes = Passes(backbone, bn_mode)
 
-    def adapt(self, support: Examples) -> Predictor:
-        state = self._fit(self.passes.support({}, support.inputs), support)
-        return self.passes.predictor(self._answer, state, support.inputs)
-
-    def meta_loss(self, episode: Episode) -> Tensor:
-        """With `bn_mode=running` both sets go through in one batch, whose statistics are collected."""
-        support, query = self.passes.both(episode.support.inputs, episode.query.inputs)
-        logits = self._answer(self._fit(support, episode.support), query)
-        return objective(self.spec.kind)(logits, episode.query)
-
-    def _fit(self, features: Tensor, support: Examples) -> State:
+    def fit(self, features: Tensor, support: Examples) -> State:
         features = self.context.support(features) if self.context else features
         return {"features": features, "labels": one_hot(support, features.dtype)}
 
-    def _answer(self, state: State, features: Tensor) -> Tensor:
+    def answer(self, state: State, features: Tensor) -> Tensor:
         counted = state["labels"].sum(2) > 0
         if self.context:
             features = self.context.query(features, state["features"], counted)

@@ -8,14 +8,13 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from metacli.episode import Examples, Predictor, State, TaskSpec
+from metacli.episode import Examples, State, TaskSpec
 from metacli.heads.centroid import class_means, cosine, negative_squared_distance
-from metacli.layers import Passes
 from metacli.layers.passes import BatchNormMode
-from metacli.learner import Learner
+from metacli.paradigms.embedding import EmbeddingLearner
 
 
-class NearestCentroid(Learner):
+class NearestCentroid(EmbeddingLearner):
     """State of a predictor: `centroids` [T, W, D], and what `bn_mode` needs of the support set."""
 
     def __init__(
@@ -26,14 +25,11 @@ class NearestCentroid(Learner):
         distance: Literal["euclidean", "cosine"],
         bn_mode: BatchNormMode,
     ) -> None:
-        super().__init__(spec)
-        self.backbone = backbone.requires_grad_(False)
+        super().__init__(spec, backbone.requires_grad_(False), bn_mode)
         self.similarity = {"euclidean": negative_squared_distance, "cosine": cosine}[distance]
-        self.passes = Passes(backbone, bn_mode)
 
-    def adapt(self, support: Examples) -> Predictor:
-        centroids = class_means(self.passes.support({}, support.inputs), support)
-        return self.passes.predictor(self._answer, {"centroids": centroids}, support.inputs)
+    def fit(self, features: Tensor, support: Examples) -> State:
+        return {"centroids": class_means(features, support)}
 
-    def _answer(self, state: State, features: Tensor) -> Tensor:
+    def answer(self, state: State, features: Tensor) -> Tensor:
         return self.similarity(features, state["centroids"])

@@ -14,42 +14,28 @@ import math
 import torch
 from torch import Tensor, nn
 
-from metacli.episode import Episode, Examples, Predictor, State, TaskSpec
+from metacli.episode import Examples, State, TaskSpec
 from metacli.heads.labels import one_hot
 from metacli.heads.ridge import ridge_regression
-from metacli.layers import Passes
 from metacli.layers.passes import BatchNormMode
-from metacli.learner import Learner
-from metacli.objectives import objective
+from metacli.paradigms.embedding import EmbeddingLearner
 
 
-class R2D2(Learner):
+class R2D2(EmbeddingLearner):
     """ridge, scale: λ and α to begin with. State of a predictor: `weights` α·W, [T, D, W]."""
 
     def __init__(
         self, *, spec: TaskSpec, backbone: nn.Module, ridge: float, scale: float, bn_mode: BatchNormMode
     ) -> None:
-        super().__init__(spec)
-        self.backbone = backbone
+        super().__init__(spec, backbone, bn_mode)
         self.log_ridge = nn.Parameter(torch.tensor(math.log(ridge)))
         self.scale = nn.Parameter(torch.tensor(scale))
-        self.passes = Passes(backbone, bn_mode)
 
-    def adapt(self, support: Examples) -> Predictor:
-        state = self._fit(self.passes.support({}, support.inputs), support)
-        return self.passes.predictor(self._answer, state, support.inputs)
-
-    def meta_loss(self, episode: Episode) -> Tensor:
-        """With `bn_mode=running` both sets go through in one batch, whose statistics are collected."""
-        support, query = self.passes.both(episode.support.inputs, episode.query.inputs)
-        logits = self._answer(self._fit(support, episode.support), query)
-        return objective(self.spec.kind)(logits, episode.query)
-
-    def _fit(self, features: Tensor, support: Examples) -> State:
+    def fit(self, features: Tensor, support: Examples) -> State:
         targets = one_hot(support, features.dtype)  # [T, N, W]
         counted = features * targets.sum(2, keepdim=True)
         return {"weights": self.scale * ridge_regression(counted, targets, self.log_ridge.exp())}
 
     @staticmethod
-    def _answer(state: State, features: Tensor) -> Tensor:
+    def answer(state: State, features: Tensor) -> Tensor:
         return features @ state["weights"]

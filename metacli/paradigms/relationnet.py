@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from metacli.episode import Episode, Examples, Predictor, State, TaskSpec
 from metacli.heads.labels import one_hot
 from metacli.layers import BatchNorm, Conv2d, Linear, Passes, max_pool
-from metacli.learner import Learner
+from metacli.paradigms.embedding import EmbeddingLearner
 
 
-class RelationNet(Learner):
+class RelationNet(EmbeddingLearner):
     """map_shape: (H, W, C) of what the backbone hands out, flat · width, hidden: of the Relation.
 
     State of a predictor: `maps` [T, W, H·W·C], the sum over the support images of each class.
@@ -37,31 +37,22 @@ class RelationNet(Learner):
         hidden: int,
         bn_mode: Literal["batch", "running"],
     ) -> None:
-        super().__init__(spec)
-        self.backbone = backbone
+        super().__init__(spec, backbone, bn_mode)
         self.map_shape = map_shape
         self.relation = Relation(map_shape, width=width, hidden=hidden)
-        self.passes = Passes(backbone, bn_mode)
         Passes(self.relation, bn_mode)  # whose batch norms thus know where their statistics come from
-
-    def adapt(self, support: Examples) -> Predictor:
-        state = self._fit(self.passes.support({}, support.inputs), support)
-        return self.passes.predictor(self._answer, state, support.inputs)
 
     def query_loss(self, predictor: Predictor, query: Examples) -> Tensor:
         return squared_error_of_scores(predictor(query.inputs), query)
 
-    def meta_loss(self, episode: Episode) -> Tensor:
-        """With `bn_mode=running` both sets go through in one batch, whose statistics are collected."""
-        support, query = self.passes.both(episode.support.inputs, episode.query.inputs)
-        outputs = self._answer(self._fit(support, episode.support), query)
-        return squared_error_of_scores(outputs, episode.query)
+    def loss(self, state: State, features: Tensor, episode: Episode) -> Tensor:
+        return squared_error_of_scores(self.answer(state, features), episode.query)
 
     @staticmethod
-    def _fit(features: Tensor, support: Examples) -> State:
+    def fit(features: Tensor, support: Examples) -> State:
         return {"maps": one_hot(support, features.dtype).transpose(1, 2) @ features}
 
-    def _answer(self, state: State, features: Tensor) -> Tensor:
+    def answer(self, state: State, features: Tensor) -> Tensor:
         classes, queries = (maps.unflatten(2, self.map_shape) for maps in (state["maps"], features))
         return F.logsigmoid(self.relation(classes, queries))
 

@@ -15,16 +15,16 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from metacli.episode import Episode, Examples, Predictor, State, TaskSpec
+from metacli.episode import Episode, Examples, State, TaskSpec
 from metacli.heads.labels import one_hot
 from metacli.heads.propagation import all_items, graph, spread
-from metacli.layers import Linear, Passes
+from metacli.layers import Linear
 from metacli.layers.passes import BatchNormMode
-from metacli.learner import Learner
 from metacli.objectives import objective
+from metacli.paradigms.embedding import EmbeddingLearner
 
 
-class TPN(Learner):
+class TPN(EmbeddingLearner):
     """neighbours: of an item, itself included · alpha: how far labels spread.
 
     State of a predictor: the support set's `features` [T, N, D] and `labels` [T, N, W].
@@ -40,31 +40,23 @@ class TPN(Learner):
         alpha: float,
         bn_mode: BatchNormMode,
     ) -> None:
-        super().__init__(spec)
-        self.backbone = backbone
+        super().__init__(spec, backbone, bn_mode)
         self.scale = Linear(features, 1)
         assert self.scale.bias is not None
         nn.init.zeros_(self.scale.weight)
         nn.init.constant_(self.scale.bias, math.log(math.e - 1))  # whose softplus is 1
         self.neighbours = neighbours
         self.alpha = alpha
-        self.passes = Passes(backbone, bn_mode)
 
-    def adapt(self, support: Examples) -> Predictor:
-        state = self._fit(self.passes.support({}, support.inputs), support)
-        return self.passes.predictor(self._answer, state, support.inputs)
-
-    def meta_loss(self, episode: Episode) -> Tensor:
-        """With `bn_mode=running` both sets go through in one batch, whose statistics are collected."""
-        support, query = self.passes.both(episode.support.inputs, episode.query.inputs)
-        logits = self._spread(self._fit(support, episode.support), query)
-        return objective(self.spec.kind)(logits, episode.everything())
+    def loss(self, state: State, features: Tensor, episode: Episode) -> Tensor:
+        """Of all items."""
+        return objective(self.spec.kind)(self._spread(state, features), episode.everything())
 
     @staticmethod
-    def _fit(features: Tensor, support: Examples) -> State:
+    def fit(features: Tensor, support: Examples) -> State:
         return {"features": features, "labels": one_hot(support, features.dtype)}
 
-    def _answer(self, state: State, features: Tensor) -> Tensor:
+    def answer(self, state: State, features: Tensor) -> Tensor:
         return self._spread(state, features)[:, state["labels"].shape[1] :]
 
     def _spread(self, state: State, features: Tensor) -> Tensor:
