@@ -35,6 +35,7 @@ def evaluation(saved: RunFolder, overrides: Sequence[str]) -> Job:
                 f"{what}: the run was trained with {group} {trained[group]['name']}",
                 "train a run with it: metacli train ...",
             )
+    validate(asked.values)  # with what has no effect here
     config = validate(values)
     if component("paradigm", config.paradigm.name).fixed_ways:
         check_fixed_ways(config, trained["episode"]["train"]["ways"], (config.report.split,))

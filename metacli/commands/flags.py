@@ -37,7 +37,8 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
                 value = rest.pop(0) if rest and rest[0] in _INFO else _INFO[0]
             flags.append(f"--info={_checked(name, value)}")
         else:
-            key, value = brief(name.lstrip("-")), brief(value or next(iter(rest), "VALUE"))
+            following = next((text for text in rest[:1] if "=" not in text), "VALUE")
+            key, value = brief(name.lstrip("-")), brief(value or following)
             raise UserError(
                 f"{brief(argument)}: no such flag",
                 f"an override has no dashes: {key}={value}; for flags see: metacli train --hydra-help",

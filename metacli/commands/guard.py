@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -83,6 +84,10 @@ def _out_of_memory(error: Exception) -> UserError | None:
         or "can't allocate memory" in str(error)
     ):
         what = next(iter(str(error).strip().splitlines()), "there is no more")
+        if wanted := re.search(
+            r"(\d+) bytes", what
+        ):  # of torch on the CPU, beside where in its code that was
+            what = f"{int(wanted[1]) / 1e9:.0f} GB more were asked for"
         return UserError(
             f"out of memory: {what}",
             "lower trainer.chunk, trainer.meta_batch, dataset.size, backbone.width, or what an episode holds",

@@ -15,10 +15,10 @@ from metacli.letters import brief
 
 def run(arguments: list[str]) -> int:
     options = option_files()
-    wanted = [name.rstrip("s") if name not in options else name for name in arguments]
-    for name in wanted:
-        if name not in options:
+    for name in arguments:
+        if name not in options and name.removesuffix("s") not in options:
             raise UserError(f"no config group {name}", suggest(name, options))
+    wanted = [name if name in options else name.removesuffix("s") for name in arguments]
     for group in wanted or options:
         print(group)
         column = max(24, *(len(option) + 2 for option in options[group]))
