@@ -29,8 +29,15 @@ class Interrupted(Exception):
         self.code = code
 
 
+_SHOWN = 60  # words at most
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """'did you mean "x"?' where something is close, else the known words."""
     known = sorted(known)
     close = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f'did you mean "{close[0]}"?' if close else f"known: {', '.join(known) or 'none'}"
+    if close:
+        return f'did you mean "{close[0]}"?'
+    if len(known) > _SHOWN:
+        return f"known: {', '.join(known[: _SHOWN // 4])} and {len(known) - _SHOWN // 4} more"
+    return f"known: {', '.join(known) or 'none'}"

@@ -77,7 +77,18 @@ def check(
     if training:
         _check_installed(config)
     keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
-    return list(_without_effect(config, keys, data, training))
+    return [*_high_rate(config, trains), *_without_effect(config, keys, data, training)]
+
+
+_HIGH = 0.0005  # as a rate for weights that others have trained
+
+
+def _high_rate(config: Config, trains: bool) -> Iterable[str]:
+    """What to say where an outer loop would soon undo what others have trained."""
+    rate, moved = getattr(config.optimizer, "lr", 0.0), moves(config, "outer")
+    given = getattr(config.backbone, "weights", "none") != "none"
+    if trains and given and (not moved or "backbone" in moved) and rate > _HIGH:
+        yield f"optimizer.lr={rate:g} is high for weights that others have trained; 0.00002 to 0.0001 is usual"
 
 
 def asked_splits(config: Config, *, training: bool, outside: bool) -> list[str]:

@@ -166,7 +166,8 @@ def check_shape(split: str, ways: int, shots: int, queries: int, sizes: Mapping[
         raise UserError(
             f"episode.{split}: {shots} shots + {queries} queries need {shots + queries} items a class; "
             f'class "{poorest}"{others} too few ({sizes[poorest]})',
-            "ask for fewer shots or queries, or leave small classes out (imagefolder: dataset.min_images)",
+            f"lower episode.{split}.shots or .queries, or leave small classes out "
+            "(imagefolder: dataset.min_images, text: dataset.min_texts)",
         )
 
 

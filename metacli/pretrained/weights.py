@@ -18,6 +18,7 @@ there are, else torch.load with weights_only=True.
 """
 
 import pickle
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -147,7 +148,8 @@ def _read_file(file: Path) -> dict[str, Tensor]:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of pickles of another protocol, which are refused
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, SafetensorError, EOFError, RuntimeError, OSError) as error:
         raise UserError(
             f"{file}: cannot be read as weights, which are tensors and nothing else",
