@@ -151,3 +151,4 @@ def test_list_shows_one_group_by_either_number_and_a_paradigm_with_its_family(ch
 
 def test_list_of_an_unknown_group_brings_the_right_one_to_mind(checks):
     assert 'no config group paradgm\ndid you mean "paradigm"?' in checks("list", "paradgm").message()
+    assert "no config group status\n" in checks("list", "runs", "status").message()

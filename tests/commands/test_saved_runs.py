@@ -240,6 +240,7 @@ def test_a_head_of_five_ways_refuses_ten_and_names_five(checks, finished):
         ("paradigm.ordr=first", 'unknown key paradigm.ordr\ndid you mean "order"?'),
         ("+paradigm._target_=os.system", "unknown key paradigm._target_=os.system\n"),
         ("episode.test.shots=many", "episode.test.shots=many: input should be a valid integer"),
+        ("trainer.steps=many", "trainer.steps=many: input should be a valid integer"),  # without effect here
         ("seed=0,1", "seed=0,1: several values\n"),
         ("dataset=imagefoldr", 'dataset=imagefoldr: no such option\ndid you mean "imagefolder"?'),
     ],

@@ -113,6 +113,15 @@ def test_nothing_to_train_is_refused(notes):
     notes("paradigm=nearest_centroid", "backbone=pixels")
 
 
+def test_a_rate_that_undoes_what_others_have_trained_is_warned_of(notes):
+    trained = ("paradigm=protonet", "backbone=resnet18", "episode=5w1s")
+    assert notes(*trained, "optimizer.lr=0.003")[0].startswith(
+        "optimizer.lr=0.003 is high for weights that others"
+    )
+    assert notes(*trained, "optimizer.lr=0.0001") == []
+    assert notes(*trained, "backbone.weights=none", "optimizer.lr=0.003") == []
+
+
 def test_a_seed_that_nothing_is_drawn_by_is_said_to_have_no_effect(notes):
     said = ["seed has no effect: neither nearest_centroid nor pixels draws anything"]
     assert notes("paradigm=nearest_centroid", "seed=1") == said
