@@ -258,6 +258,9 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
             weights=False,
             still=True,
         ),
+        "container": Component(
+            "metacli.paradigms.container:Container", schema.Container, kinds=("tag",), queries=False
+        ),
         "nnshot": _NNSHOT,
         "structshot": replace(
             _NNSHOT, target="metacli.paradigms.structshot:StructShot", schema=schema.StructShot

@@ -797,6 +797,27 @@ class ProtoBERT(OfWords):
     o_class: Literal["prototype", "learned_bias"]
 
 
+class Contrasting(FineTuning):
+    distance: Literal["kl", "euclidean"]
+
+
+class Container(OfWords):
+    embedding: Count
+    nearest: Literal["states", "gaussians"]
+    tau: Amount
+    finetune: Contrasting
+    moves: MovesOf
+
+    @model_validator(mode="after")
+    def _states_are_of_the_encoder(self) -> "Container":
+        for loop in ("outer", "inner"):
+            if set(getattr(self.moves, loop)) == {"head"} and self.nearest == "states":
+                raise ValueError(
+                    f"moves.{loop}=[head]: nearest=states asks the encoder alone; add backbone, or nearest=gaussians"
+                )
+        return self
+
+
 class NNShot(OfWords):
     normalise: bool
 

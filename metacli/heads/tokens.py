@@ -29,7 +29,11 @@ def tag_means(states: Tensor, support: Examples, tags: int) -> tuple[Tensor, Ten
 
 def nearest_words(states: Tensor, known: Tensor, labels: Tensor) -> Tensor:
     """−min over a tag's words of ‖h − h_i‖². [T, M, H], known [T, S, H], their one-hot labels [T, S, K] -> [T, M, K]"""
-    near = negative_squared_distance(states, known)  # [T, M, S]
+    return nearest_of_tags(negative_squared_distance(states, known), labels)
+
+
+def nearest_of_tags(near: Tensor, labels: Tensor) -> Tensor:
+    """The largest of each tag. near [T, M, S], one-hot labels [T, S, K] -> [T, M, K]"""
     scores = [
         near.masked_fill(labels[:, None, :, tag] == 0, ABSENT).amax(2) for tag in range(labels.shape[2])
     ]

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metacli.episode import Inputs, Predictor, State
+
 O, B, I, START = range(4)  # noqa: E741
 FLOOR = 1e-6
 
@@ -50,6 +52,20 @@ class AbstractTransitions(nn.Module):
         table = table**temperature
         table = table / table.sum(1, keepdim=True).clamp(min=FLOOR)
         return table.clamp(min=FLOOR).log()
+
+
+def most_likely(found: Predictor, transitions: Tensor) -> Predictor:
+    """What `found` scores by word, by sequence: an output is the score of the best one through that word and tag, so
+    that the largest outputs are Viterbi's tags. transitions [1 + K, K]: see `log_probabilities`."""
+    state = found.state
+    like = next(iter(state.values()))
+    known = transitions.to(like).expand(len(like), -1, -1)
+
+    def answer(state: State, inputs: Inputs) -> Tensor:
+        emissions = found.function(state, inputs).log_softmax(-1)
+        return best_through(emissions, state["transitions"][0], inputs["words"])
+
+    return Predictor(answer, state | {"transitions": known})
 
 
 def best_through(emissions: Tensor, transitions: Tensor, words: Tensor) -> Tensor:

@@ -1,8 +1,14 @@
-"""States of words, out of those of their tokens: a word has that of its first one."""
+"""States of words, out of those of their tokens: a word has that of its first one. And what is put on them."""
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
-from metacli.episode import Inputs
+from metacli.episode import Inputs, State
+from metacli.layers.affine import Linear
+from metacli.layers.passes import Passes
 
 
 def word_states(backbone: nn.Module, inputs: Inputs) -> Tensor:
@@ -22,3 +28,64 @@ def word_states(backbone: nn.Module, inputs: Inputs) -> Tensor:
     index = places.clamp(min=0).flatten(1).unsqueeze(-1).expand(-1, -1, flat.shape[-1])
     chosen = flat.gather(1, index).unflatten(1, places.shape[1:])
     return chosen * (places >= 0).unsqueeze(-1)
+
+
+class WordPasses(Passes):
+    """`Passes` over sentences: outputs are [T, N, L, ...]. What encodes them has no batch norm, so there are no modes.
+
+    read: (network, inputs) -> outputs, of all tasks together where they share its weights; where `state` gives each
+    task its own they are read task by task.
+    """
+
+    def __init__(self, network: nn.Module, read: Callable[[nn.Module, Inputs], Tensor] = word_states) -> None:
+        super().__init__(network, "running")
+        self.reading = _Reading(network, read)
+
+    def support(self, state: State, inputs: Inputs) -> Tensor:
+        if not state:
+            return self.reading(inputs)
+        tasks = len(next(iter(inputs.values())))
+        outputs = [
+            functional_call(
+                self.reading,
+                {f"network.{name}": tensor[task] for name, tensor in state.items()},
+                ({name: tensor[task : task + 1] for name, tensor in inputs.items()},),
+            )
+            for task in range(tasks)
+        ]
+        return torch.cat(outputs)
+
+    def query(self, state: State, inputs: Inputs) -> Tensor:
+        return self.support(state, inputs)
+
+
+class _Reading(nn.Module):
+    """What functional_call needs: a module that is called with inputs."""
+
+    def __init__(self, network: nn.Module, read: Callable[[nn.Module, Inputs], Tensor]) -> None:
+        super().__init__()
+        self.network = network
+        self.read = read
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        return self.read(self.network, inputs)
+
+
+class TagLinear(Linear):
+    """x [T, N, L, H] -> [T, N, L, K]. Its own weight is [1 + per_class, H], of O and of I, or B and I, of any type.
+
+    `for_types` makes of it one for an episode's types, which begin alike, so that their order cannot matter; the layer
+    is called with that: weight [K, H] or [T, K, H], bias [K] or [T, K].
+    """
+
+    def __init__(self, features: int, per_class: int) -> None:
+        super().__init__(features, 1 + per_class)
+
+    @staticmethod
+    def for_types(rows: Tensor, ways: int) -> Tensor:
+        """[1 + per_class, ...] -> [K, ...]"""
+        of_a_type = rows[1:]
+        return torch.cat([rows[:1], of_a_type.repeat(ways, *[1] * (rows.dim() - 1))])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(1, 2)).unflatten(1, x.shape[1:3])

@@ -1,18 +1,17 @@
 """Nearest words, and the most likely sequence of tags under transitions that were counted on other types.
 
 Yang & Katiyar, "Simple and Effective Few-Shot Named Entity Recognition with Structured Nearest Neighbor Learning",
-EMNLP 2020 (StructShot): NNShot's scores, made probabilities, are the emissions; see heads/transitions.py. An output is
-the score of the best sequence through that word and tag, so that the largest outputs are Viterbi's tags.
+EMNLP 2020 (StructShot): NNShot's scores, made probabilities, are the emissions; see heads/transitions.py.
 
     metacli train dataset=crossner paradigm=structshot backbone=minilm
 """
 
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import nn
 
-from metacli.episode import Examples, Inputs, Predictor, State, TaskSpec
-from metacli.heads.transitions import AbstractTransitions, best_through
+from metacli.episode import Examples, Predictor, TaskSpec
+from metacli.heads.transitions import AbstractTransitions, most_likely
 from metacli.learner import Learner
 from metacli.paradigms.nnshot import NNShot
 
@@ -39,12 +38,5 @@ class StructShot(Learner):
         return self.nearest.backbone
 
     def adapt(self, support: Examples) -> Predictor:
-        found = self.nearest.adapt(support)
         table = self.transitions.log_probabilities(support.ways, self.spec.per_class, self.tau)
-        known = table.to(next(iter(found.state.values()))).expand(len(support.labels), -1, -1)
-
-        def answer(state: State, inputs: Inputs) -> Tensor:
-            emissions = found.function(state, inputs).log_softmax(-1)
-            return best_through(emissions, state["transitions"][0], inputs["words"])
-
-        return Predictor(answer, found.state | {"transitions": known})
+        return most_likely(self.nearest.adapt(support), table)

@@ -26,7 +26,13 @@ from metacli.paradigms.structshot import StructShot
 from metacli.paradigms.token_finetune import TokenFinetune
 from metacli.weights import load_into
 
-METHODS = ["nnshot", "protobert", "structshot", "token_finetune"]
+METHODS = {
+    "nnshot": [],
+    "protobert": [],
+    "structshot": [],
+    "token_finetune": [],
+    "container": ["paradigm.finetune.steps=1"],
+}
 WAYS, PER_CLASS = 2, 2
 SPEC = TaskSpec("tag", (9,), outputs=1 + WAYS * PER_CLASS, per_class=PER_CLASS)
 
@@ -253,8 +259,8 @@ def test_a_tagger_can_only_find_what_it_has_seen(config_of):
 
 def test_every_method_sees_the_same_episodes_and_changes_nothing_by_adapting(config_of):
     hashes = set()
-    for method in METHODS:
-        built = experiment.assemble(config_of(method))
+    for method, small in METHODS.items():
+        built = experiment.assemble(config_of(method, *small))
         before = deepcopy(built.learner.state_dict())
         hashes.add(built.evaluate("test", Console()).episode_hash)
         assert all(torch.equal(tensor, before[name]) for name, tensor in built.learner.state_dict().items())
@@ -295,6 +301,7 @@ def test_transitions_are_those_of_meta_train_and_stay_with_the_weights(config_of
         (["paradigm=maml"], "paradigm=maml: does classify, regress, but dataset conll is to tag"),
         (["paradigm=tagger", "pretrain=none"], "pretrain=none: tagger is what pretraining makes of it"),
         (["pretrain=supervised"], "pretrain=supervised: it learns to classify, and dataset conll is to tag"),
+        (["paradigm=container", "paradigm.moves.inner=[head]"], "nearest=states asks the encoder alone"),
         (["dataset.word=-1"], "word=-1 and tag=-1 are the same column"),
         (["dataset.encoding=klingon"], "is no encoding that is known here"),
         (["dataset.scheme=biluo"], "dataset.scheme"),

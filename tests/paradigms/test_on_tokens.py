@@ -1,0 +1,203 @@
+"""Methods that move the encoder of words, against plain loops in float64 over tasks and words."""
+
+import copy
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.distributions import Normal, kl_divergence
+
+from metacli.episode import Episode, Examples, TaskSpec
+from metacli.heads.gaussians import contrast, divergence
+from metacli.heads.tokens import nearest_answers
+from metacli.paradigms.container import Container
+
+WAYS, PER_CLASS = 2, 1
+SPEC = TaskSpec("tag", (6,), outputs=1 + WAYS * PER_CLASS, per_class=PER_CLASS)
+
+
+class Attention(nn.Module):
+    """The smallest encoder in which a word sees the others of its sentence."""
+
+    def __init__(self):
+        super().__init__()
+        self.codes = nn.Embedding(9, 5)
+        self.mix = nn.Linear(5, 15)
+
+    def states(self, ids):
+        asks, has, gives = self.mix(self.codes(ids.clamp(min=0))).chunk(3, -1)
+        weights = (asks @ has.transpose(1, 2)).masked_fill((ids < 0).unsqueeze(1), -1e9).softmax(-1)
+        return weights @ gives + self.codes(ids.clamp(min=0))
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    backbone = nn.Module()
+    backbone.network = Attention().double()
+    return backbone
+
+
+def examples(seed, sentences):
+    """2 tasks; sentences of up to 6 tokens, the first of which is no word's."""
+    random = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, 9, (2, sentences, 6), generator=random)
+    ids[:, 1:, -1] = -1
+    labels = torch.randint(0, SPEC.outputs, (2, sentences, 5), generator=random)
+    labels[:, 0, :3] = torch.arange(3)
+    labels = labels.where(ids[..., 1:] >= 0, -1)
+    places = (torch.arange(6 * sentences).view(sentences, 6)[:, 1:]).expand(2, -1, -1)
+    words = labels >= 0
+    inputs = {"x": ids, "places": places.where(words, -1), "words": words}
+    rows = torch.arange(2 * sentences).view(2, sentences)
+    return Examples(inputs, labels, words, rows, torch.tensor([[4, 2], [0, 1]]))
+
+
+@pytest.fixture
+def episode():
+    return Episode(examples(0, 4), examples(1, 3), torch.arange(2))
+
+
+def words_of(backbone, part, task):
+    """[m, H] and their tags [m]"""
+    states = backbone.network.states(part.inputs["x"][task])[:, 1:]
+    return states[part.mask[task]], part.labels[task][part.mask[task]]
+
+
+def slow_divergence(mean, variance, centre, width):
+    """Of one Gaussian from others, [..., d] -> [...]"""
+
+    def kl(mean, variance, centre, width):
+        return (variance / width + (centre - mean) ** 2 / width - 1 + (width / variance).log()).sum(-1) / 2
+
+    return (kl(mean, variance, centre, width) + kl(centre, width, mean, variance)) / 2
+
+
+def slow_contrast(away, labels):
+    losses = []
+    for anchor in range(len(labels)):
+        others = [word for word in range(len(labels)) if word != anchor]
+        partners = [word for word in others if labels[word] == labels[anchor]]
+        if partners:
+            near = sum(away[anchor, word].neg().exp() for word in partners) / len(partners)
+            losses.append(-torch.log2(near / sum(away[anchor, word].neg().exp() for word in others)))
+    return torch.stack(losses).mean()
+
+
+def test_the_divergence_is_that_of_torch_distributions():
+    random = torch.Generator().manual_seed(0)
+    one, other = (torch.rand(2, n, 6, generator=random, dtype=torch.float64) + 0.1 for n in (2, 3))
+    (mean, variance), (centre, width) = (part.chunk(2, -1) for part in (one.unsqueeze(2), other.unsqueeze(1)))
+    p, q = Normal(mean, variance.sqrt()), Normal(centre, width.sqrt())
+    expected = (kl_divergence(p, q) + kl_divergence(q, p)).sum(-1) / 2
+    torch.testing.assert_close(divergence(one, other), expected)
+    torch.testing.assert_close(expected, slow_divergence(mean, variance, centre, width))
+
+
+def test_of_equal_variances_the_divergence_is_half_the_squared_distance():
+    means = torch.randn(1, 5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = divergence(*[torch.cat([means, torch.ones_like(means)], -1)] * 2)
+    torch.testing.assert_close(found, torch.cdist(means, means).square() / 2)
+
+
+def test_words_that_are_all_alike_and_of_one_tag_lose_one_bit_for_each_doubling_of_them():
+    for words in (3, 5, 9):
+        loss = contrast(torch.zeros(1, words, words), torch.ones(1, words), torch.ones(1, words) > 0)
+        assert loss.item() == pytest.approx(math.log2(words - 1))
+
+
+def container(encoder, **changes):
+    settings = {
+        "embedding": 3,
+        "nearest": "states",
+        "tau": 0.0,
+        "finetune_steps": 3,
+        "finetune_lr": 0.01,
+        "finetune_weight_decay": 0.1,
+        "finetune_distance": "kl",
+        "moves_inner": ["backbone", "head"],
+        "moves_outer": ["backbone", "head"],
+        "bn_mode": "running",
+    }
+    torch.manual_seed(1)
+    learner = Container(spec=SPEC, backbone=encoder, features=5, **(settings | changes)).double()
+    with torch.no_grad():
+        learner.network.head.variance.bias.add_(0.5)
+    return learner
+
+
+def gaussians(head, states):
+    states = states.relu()
+    return head.mean(states), F.elu(head.variance(states)) + 1
+
+
+def slow_loss(head, states, labels, distance="kl"):
+    means, variances = gaussians(head, states)
+    if distance == "euclidean":
+        away = (means[:, None] - means).square().sum(-1) + 0 * variances.sum()
+    else:
+        away = slow_divergence(means[:, None], variances[:, None], means, variances)
+    return slow_contrast(away, labels)
+
+
+def test_container_is_trained_on_all_words_of_an_episode_that_have_a_partner(encoder, episode):
+    learner = container(encoder)
+    losses = learner.meta_loss(episode)
+    for task in range(2):
+        both = [words_of(encoder, part, task) for part in (episode.support, episode.query)]
+        states, labels = (torch.cat(part) for part in zip(*both, strict=True))
+        torch.testing.assert_close(losses[task], slow_loss(learner.network.head, states, labels))
+
+
+@pytest.mark.parametrize(("nearest", "distance"), [("states", "kl"), ("gaussians", "euclidean")])
+@pytest.mark.parametrize("lr", [0.01, 1.0])  # of which the second makes the loss rise
+def test_container_fine_tunes_until_the_loss_rises_and_finds_the_nearest_word(
+    lr, nearest, distance, encoder, episode
+):
+    learner = container(encoder, nearest=nearest, finetune_distance=distance, finetune_lr=lr).eval()
+    before = copy.deepcopy(learner.state_dict())
+    outputs = learner.adapt(episode.support)(episode.query.inputs)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in learner.state_dict().items())
+    assert all(parameter.grad is None for parameter in learner.parameters())
+    taken = []
+    for task in range(2):
+        own = copy.deepcopy(learner.network)
+        descent = torch.optim.AdamW(own.parameters(), lr=lr, weight_decay=0.1)
+        kept, least = None, math.inf
+        for step in range(4):
+            states, labels = words_of(own.backbone, episode.support, task)
+            loss = slow_loss(own.head, states, labels, distance)
+            if loss.item() >= least:
+                break
+            kept, least = copy.deepcopy(own.state_dict()), loss.item()
+            taken.append(step)
+            descent.zero_grad()
+            loss.backward()
+            descent.step()
+        own.load_state_dict(kept)
+        (states, labels), (asked, _) = (
+            words_of(own.backbone, p, task) for p in (episode.support, episode.query)
+        )
+        found = outputs[task][episode.query.mask[task]]
+        for word in range(len(asked)):
+            if nearest == "states":
+                away = (F.normalize(states, dim=1) - F.normalize(asked[word], dim=0)).square().sum(1)
+            else:
+                away = slow_divergence(*gaussians(own.head, asked[word]), *gaussians(own.head, states))
+            expected = [-away[labels == tag].min() for tag in range(SPEC.outputs)]
+            torch.testing.assert_close(found[word], torch.stack(expected).detach())
+    assert (max(taken) == 3) == (lr == 0.01)
+
+
+def test_container_without_steps_and_transitions_is_the_nearest_word(encoder, episode):
+    learner = container(encoder, finetune_steps=0).eval()
+    found = learner.adapt(episode.support)(episode.query.inputs)
+    expected = nearest_answers(encoder, episode.support, 3, normalise=True)(episode.query.inputs)
+    torch.testing.assert_close(found, expected)
+    learner.tau = 1e-9
+    learner.transitions.counts.fill_(1)
+    there = episode.query.mask
+    by_sequence = learner.adapt(episode.support)(episode.query.inputs)
+    assert torch.equal(by_sequence.argmax(-1)[there], expected.argmax(-1)[there])
