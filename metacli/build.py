@@ -12,7 +12,8 @@ from metacli.config import schema
 from metacli.config.compatibility import computes_once, moves, stays_still
 from metacli.config.construct import construct, construct_by
 from metacli.config.registry import component, load
-from metacli.config.schema import Config, Named, Shape
+from metacli.config.schema import Config, Named
+from metacli.config.schema.episode import Shape
 from metacli.data.sampler import EpisodeShape
 from metacli.data.tag_episodes import whole
 from metacli.episode import TaskSpec

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from metacli import build
 from metacli.checkpoint import load_weights, save_weights
 from metacli.config.registry import component
-from metacli.config.schema import ByEpochs
+from metacli.config.schema.pretrain import ByEpochs
 from metacli.console import Console, Counting
 from metacli.data.batches import Batches
 from metacli.data.tag_batches import TagBatches

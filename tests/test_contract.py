@@ -20,7 +20,8 @@ from metacli.config.compatibility import check
 from metacli.config.compose import composed, option_files, values_of
 from metacli.config.construct import construct
 from metacli.config.registry import component, groups
-from metacli.config.schema import BatchNormMode, Config
+from metacli.config.schema import Config
+from metacli.config.schema.paradigm import BatchNormMode
 from metacli.config.validate import validate
 from metacli.console import Console
 from metacli.data.images import ImageSource

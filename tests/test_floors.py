@@ -92,6 +92,14 @@ HEAVY = {"torch", "torchvision", "transformers", "matplotlib", "sklearn", "scipy
 HEAVY |= {"tensorboard", "wandb", "mlflow", "timm", "huggingface_hub"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
+LIGHT = [
+    "metacli.cli",
+    *(
+        ".".join(("metacli", *path.relative_to(PACKAGE).with_suffix("").parts))
+        for path in MODULES
+        if path.relative_to(PACKAGE).parts[0] in ("commands", "config")
+    ),
+]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
@@ -132,17 +140,7 @@ def test_a_checked_config_is_known_from_the_sixth_floor_up():
     assert all(FLOORS[name] >= FLOORS["config"] for name in knowing)
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "metacli.cli",
-        *(
-            f"metacli.{package}.{path.stem}"
-            for package in ("commands", "config")
-            for path in sorted((PACKAGE / package).glob("[a-z]*.py"))
-        ),
-    ],
-)
+@pytest.mark.parametrize("module", [name for name in LIGHT if "._" not in name])
 def test_nothing_heavy_is_imported_before_a_config_is_known_to_be_good(module, loaded):
     assert not loaded[module] & HEAVY
 
@@ -150,14 +148,6 @@ def test_nothing_heavy_is_imported_before_a_config_is_known_to_be_good(module, l
 @pytest.fixture(scope="session")
 def loaded() -> dict[str, set[str]]:
     """Module -> what had been imported once it was, all in one fresh process."""
-    names = [
-        "metacli.cli",
-        *(
-            f"metacli.{path.parent.name}.{path.stem}"
-            for path in MODULES
-            if part_of(path) in ("commands", "config")
-        ),
-    ]
     program = (
         "import importlib, sys\n"
         "for name in sys.argv[1:]:\n"
@@ -165,7 +155,7 @@ def loaded() -> dict[str, set[str]]:
         "    print(name, *{module.partition('.')[0] for module in sys.modules})"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, *names], capture_output=True, text=True, check=True
+        [sys.executable, "-W", "error", "-c", program, *LIGHT], capture_output=True, text=True, check=True
     )
     lines = (line.split() for line in done.stdout.splitlines())
     return {name: set(modules) for name, *modules in lines}

@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from metacli.config.registry import SEVERAL, component, components, groups
-from metacli.config.schema import Config, Fitted
+from metacli.config.schema import Config
+from metacli.config.schema.features import Fitted
 from metacli.data.table import SPLITS, Description, check_shape
 from metacli.data.tagged import check_entities
 from metacli.errors import UserError

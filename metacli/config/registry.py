@@ -9,9 +9,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from metacli.config import schema
 from metacli.config.extensions import VARIABLE, extensions, opening
-from metacli.config.schema import Form
+from metacli.config.schema import (
+    attack,
+    backbone,
+    dataset,
+    features,
+    head,
+    optimizer,
+    paradigm,
+    pretrain,
+    tracker,
+)
+from metacli.config.schema.features import Form
+from metacli.config.schema.values import Node
 from metacli.errors import UserError, suggest
 from metacli.letters import brief
 
@@ -37,7 +48,7 @@ class Component:
     """
 
     target: str
-    schema: type[schema.Node]
+    schema: type[Node]
     kinds: tuple[str, ...] = ("classify",)
     second_order: bool = True
     weights: bool = True
@@ -76,131 +87,140 @@ class Component:
 
 _MAML = Component(
     "metacli.paradigms.maml:MAML",
-    schema.MAML,
+    paradigm.MAML,
     kinds=("classify", "regress"),
     fixed_ways=True,
     inner="metacli.paradigms.inner_loop:InnerLoop",
 )
 _FROZEN = Component(
     "metacli.paradigms.frozen:Frozen",
-    schema.Paradigm,
+    paradigm.Paradigm,
     weights=False,
     trains=False,
     takes_head=True,
     still=True,
 )
 _NNSHOT = Component(
-    "metacli.paradigms.nnshot:NNShot", schema.NNShot, kinds=("tag",), weights=False, trains=False, still=True
+    "metacli.paradigms.nnshot:NNShot",
+    paradigm.NNShot,
+    kinds=("tag",),
+    weights=False,
+    trains=False,
+    still=True,
 )
 _ANYTHING = ("image", "vector")
 _TOKENS = "metacli.data.tokens:sources"
 
 _BUILT_IN: dict[str, dict[str, Component]] = {
     "dataset": {
-        "glyphs": Component("metacli.data.glyphs:Glyphs", schema.Glyphs),
-        "omniglot": Component("metacli.data.omniglot:Omniglot", schema.Omniglot),
-        "imagefolder": Component("metacli.data.imagefolder:ImageFolder", schema.ImageFolder),
-        "digits": Component("metacli.data.digits:Digits", schema.Digits),
-        "clinc150": Component("metacli.data.clinc150:Clinc150", schema.Clinc150, sources=_TOKENS),
+        "glyphs": Component("metacli.data.glyphs:Glyphs", dataset.Glyphs),
+        "omniglot": Component("metacli.data.omniglot:Omniglot", dataset.Omniglot),
+        "imagefolder": Component("metacli.data.imagefolder:ImageFolder", dataset.ImageFolder),
+        "digits": Component("metacli.data.digits:Digits", dataset.Digits),
+        "clinc150": Component("metacli.data.clinc150:Clinc150", dataset.Clinc150, sources=_TOKENS),
         "financial_phrasebank": Component(
             "metacli.data.financial_phrasebank:FinancialPhraseBank",
-            schema.FinancialPhraseBank,
+            dataset.FinancialPhraseBank,
             sources=_TOKENS,
         ),
-        "text": Component("metacli.data.text:TextFiles", schema.TextFiles, sources=_TOKENS),
+        "text": Component("metacli.data.text:TextFiles", dataset.TextFiles, sources=_TOKENS),
         "conll": Component(
-            "metacli.data.conll:Conll", schema.Conll, sources="metacli.data.tag_episodes:sources"
+            "metacli.data.conll:Conll", dataset.Conll, sources="metacli.data.tag_episodes:sources"
         ),
         "sinusoid": Component(
-            "metacli.data.sinusoid:Sinusoid", schema.Sinusoid, sources="metacli.data.functions:sources"
+            "metacli.data.sinusoid:Sinusoid", dataset.Sinusoid, sources="metacli.data.functions:sources"
         ),
     },
     "features": {
         "none": Component(
             "metacli.features.none:none",
-            schema.Features,
+            features.Features,
             weights=False,
             trains=False,
             inputs=(*_ANYTHING, "text"),
         ),
-        "pca": Component("metacli.features.pca:PCA", schema.PCA),
-        "autoencoder": Component("metacli.features.autoencoder:Encoder", schema.Autoencoder),
+        "pca": Component("metacli.features.pca:PCA", features.PCA),
+        "autoencoder": Component("metacli.features.autoencoder:Encoder", features.Autoencoder),
     },
     "backbone": {
-        "conv4": Component("metacli.backbones.conv4:Conv4", schema.Conv4),
-        "resnet12": Component("metacli.backbones.resnet12:ResNet12", schema.ResNet12),
-        "cnn": Component("metacli.backbones.cnn:CNN", schema.CNN),
-        "rnn": Component("metacli.backbones.rnn:RNN", schema.RNN, inputs=("image", "sequence")),
-        "mlp": Component("metacli.backbones.mlp:MLP", schema.MLP, inputs=_ANYTHING),
+        "conv4": Component("metacli.backbones.conv4:Conv4", backbone.Conv4),
+        "resnet12": Component("metacli.backbones.resnet12:ResNet12", backbone.ResNet12),
+        "cnn": Component("metacli.backbones.cnn:CNN", backbone.CNN),
+        "rnn": Component("metacli.backbones.rnn:RNN", backbone.RNN, inputs=("image", "sequence")),
+        "mlp": Component("metacli.backbones.mlp:MLP", backbone.MLP, inputs=_ANYTHING),
         "pixels": Component(
-            "metacli.backbones.pixels:Pixels", schema.Pixels, weights=False, inputs=_ANYTHING
+            "metacli.backbones.pixels:Pixels", backbone.Pixels, weights=False, inputs=_ANYTHING
         ),
-        "torchvision": Component("metacli.backbones.torchvision:torchvision", schema.Pretrained, plain=True),
-        "timm": Component("metacli.backbones.timm:timm", schema.Pretrained, plain=True, extra="timm"),
-        "huggingface": Component("metacli.backbones.huggingface:huggingface", schema.HuggingFace, plain=True),
+        "torchvision": Component(
+            "metacli.backbones.torchvision:torchvision", backbone.Pretrained, plain=True
+        ),
+        "timm": Component("metacli.backbones.timm:timm", backbone.Pretrained, plain=True, extra="timm"),
+        "huggingface": Component(
+            "metacli.backbones.huggingface:huggingface", backbone.HuggingFace, plain=True
+        ),
         "hf_text": Component(
             "metacli.backbones.text:text_encoder",
-            schema.TextEncoder,
+            backbone.TextEncoder,
             inputs=("text",),
             plain=True,
             tokenizer="metacli.backbones.tokenizer:tokenizer",
         ),
     },
     "pretrain": {
-        "none": Component("metacli.pretrain.none:none", schema.Pretrain, trains=False),
-        "supervised": Component("metacli.pretrain.supervised:Classifier", schema.Supervised),
-        "tagger": Component("metacli.pretrain.tagger:Tagger", schema.ByEpochs, kinds=("tag",)),
+        "none": Component("metacli.pretrain.none:none", pretrain.Pretrain, trains=False),
+        "supervised": Component("metacli.pretrain.supervised:Classifier", pretrain.Supervised),
+        "tagger": Component("metacli.pretrain.tagger:Tagger", pretrain.ByEpochs, kinds=("tag",)),
     },
     "head": {
-        "none": Component("metacli.heads.none:none", schema.Head),
-        "centroid": Component("metacli.heads.centroid:Centroid", schema.CentroidHead),
-        "logreg": Component("metacli.heads.logistic:Logistic", schema.Logistic),
+        "none": Component("metacli.heads.none:none", head.Head),
+        "centroid": Component("metacli.heads.centroid:Centroid", head.CentroidHead),
+        "logreg": Component("metacli.heads.logistic:Logistic", head.Logistic),
         "distribution_calibration": Component(
-            "metacli.heads.distribution_calibration:DistributionCalibration", schema.DistributionCalibration
+            "metacli.heads.distribution_calibration:DistributionCalibration", head.DistributionCalibration
         ),
         "label_propagation": Component(
-            "metacli.heads.propagation:LabelPropagation", schema.LabelPropagation, transductive=True
+            "metacli.heads.propagation:LabelPropagation", head.LabelPropagation, transductive=True
         ),
-        "fine_tuned": Component("metacli.heads.fine_tuned:FineTuned", schema.FineTuned),
+        "fine_tuned": Component("metacli.heads.fine_tuned:FineTuned", head.FineTuned),
     },
     "optimizer": {
-        "adam": Component("torch.optim:Adam", schema.Scheduled),
-        "adamw": Component("torch.optim:AdamW", schema.Scheduled),
-        "sgd": Component("torch.optim:SGD", schema.SGD),
-        "metagrad": Component("metacli.optim.metagrad:MetaGrad", schema.MetaGrad),
+        "adam": Component("torch.optim:Adam", optimizer.Scheduled),
+        "adamw": Component("torch.optim:AdamW", optimizer.Scheduled),
+        "sgd": Component("torch.optim:SGD", optimizer.SGD),
+        "metagrad": Component("metacli.optim.metagrad:MetaGrad", optimizer.MetaGrad),
         "adaptive_metagrad": Component(
-            "metacli.optim.adaptive_metagrad:AdaptiveMetaGrad", schema.AdaptiveMetaGrad
+            "metacli.optim.adaptive_metagrad:AdaptiveMetaGrad", optimizer.AdaptiveMetaGrad
         ),
     },
     "attack": {
-        "none": Component("metacli.attacks.none:none", schema.Attack),
-        "fgsm": Component("metacli.attacks.fgsm:FGSM", schema.Perturbation),
-        "pgd": Component("metacli.attacks.pgd:PGD", schema.PGD),
-        "fgm": Component("metacli.attacks.fgm:FGM", schema.Perturbation),
-        "freelb": Component("metacli.attacks.freelb:FreeLB", schema.FreeLB),
+        "none": Component("metacli.attacks.none:none", attack.Attack),
+        "fgsm": Component("metacli.attacks.fgsm:FGSM", attack.Perturbation),
+        "pgd": Component("metacli.attacks.pgd:PGD", attack.PGD),
+        "fgm": Component("metacli.attacks.fgm:FGM", attack.Perturbation),
+        "freelb": Component("metacli.attacks.freelb:FreeLB", attack.FreeLB),
     },
     "paradigm": {
         "maml": _MAML,
         "anil": _MAML,
         "fomaml": _MAML,
-        "meta_sgd": replace(_MAML, target="metacli.paradigms.meta_sgd:MetaSGD", schema=schema.MetaSGD),
+        "meta_sgd": replace(_MAML, target="metacli.paradigms.meta_sgd:MetaSGD", schema=paradigm.MetaSGD),
         "maml_pp": replace(
             _MAML,
             target="metacli.paradigms.maml_pp:MAMLPlusPlus",
-            schema=schema.MAMLPlusPlus,
+            schema=paradigm.MAMLPlusPlus,
             inner="metacli.paradigms.inner_loop:without_norms",
         ),
-        "imaml": replace(_MAML, target="metacli.paradigms.imaml:IMAML", schema=schema.IMAML),
+        "imaml": replace(_MAML, target="metacli.paradigms.imaml:IMAML", schema=paradigm.IMAML),
         "alfa": replace(
             _MAML,
             target="metacli.paradigms.alfa:ALFA",
-            schema=schema.ALFA,
+            schema=paradigm.ALFA,
             inner="metacli.paradigms.inner_loop:without_norms",
         ),
         "reptile": replace(
             _MAML,
             target="metacli.paradigms.reptile:Reptile",
-            schema=schema.Reptile,
+            schema=paradigm.Reptile,
             queries=False,
             query_loss=False,
         ),
@@ -209,43 +229,45 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         ),
         "metagrad": replace(_MAML, kinds=("classify",)),
         "adaptive_metagrad": replace(_MAML, kinds=("classify",)),
-        "joint": replace(_MAML, schema=schema.Joint, kinds=("regress",)),
+        "joint": replace(_MAML, schema=paradigm.Joint, kinds=("regress",)),
         "protonet": Component(
-            "metacli.paradigms.protonet:ProtoNet", schema.ProtoNet, weights=False, still=True
+            "metacli.paradigms.protonet:ProtoNet", paradigm.ProtoNet, weights=False, still=True
         ),
-        "matchingnet": Component("metacli.paradigms.matchingnet:MatchingNet", schema.MatchingNet, still=True),
+        "matchingnet": Component(
+            "metacli.paradigms.matchingnet:MatchingNet", paradigm.MatchingNet, still=True
+        ),
         "gnn": Component(
-            "metacli.paradigms.gnn:GNN", schema.GNN, fixed_ways=True, batch_norm=True, whole_step=True
+            "metacli.paradigms.gnn:GNN", paradigm.GNN, fixed_ways=True, batch_norm=True, whole_step=True
         ),
         "relationnet": Component(
-            "metacli.paradigms.relationnet:RelationNet", schema.RelationNet, batch_norm=True, maps=True
+            "metacli.paradigms.relationnet:RelationNet", paradigm.RelationNet, batch_norm=True, maps=True
         ),
-        "tpn": Component("metacli.paradigms.tpn:TPN", schema.TPN, transductive=True, still=True),
-        "r2d2": Component("metacli.paradigms.r2d2:R2D2", schema.R2D2, still=True),
+        "tpn": Component("metacli.paradigms.tpn:TPN", paradigm.TPN, transductive=True, still=True),
+        "r2d2": Component("metacli.paradigms.r2d2:R2D2", paradigm.R2D2, still=True),
         "meta_baseline": Component(
-            "metacli.paradigms.meta_baseline:MetaBaseline", schema.MetaBaseline, still=True
+            "metacli.paradigms.meta_baseline:MetaBaseline", paradigm.MetaBaseline, still=True
         ),
         "frozen": _FROZEN,
         "simpleshot": _FROZEN,
         "baseline": _FROZEN,
         "baseline_pp": _FROZEN,
         "transfer": Component(
-            "metacli.paradigms.transfer:Transfer", schema.Transfer, weights=False, trains=False
+            "metacli.paradigms.transfer:Transfer", paradigm.Transfer, weights=False, trains=False
         ),
-        "pmf": Component("metacli.paradigms.pmf:PMF", schema.PMF, varies_images=True),
+        "pmf": Component("metacli.paradigms.pmf:PMF", paradigm.PMF, varies_images=True),
         "nearest_centroid": Component(
             "metacli.paradigms.nearest_centroid:NearestCentroid",
-            schema.NearestCentroid,
+            paradigm.NearestCentroid,
             weights=False,
             trains=False,
             still=True,
         ),
         "token_finetune": replace(
-            _NNSHOT, target="metacli.paradigms.token_finetune:TokenFinetune", schema=schema.TokenFinetune
+            _NNSHOT, target="metacli.paradigms.token_finetune:TokenFinetune", schema=paradigm.TokenFinetune
         ),
         "tagger": Component(
             "metacli.paradigms.tagger:WholeTagger",
-            schema.OfWords,
+            paradigm.OfWords,
             kinds=("tag",),
             trains=False,
             still=True,
@@ -253,26 +275,26 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         ),
         "protobert": Component(
             "metacli.paradigms.protobert:ProtoBERT",
-            schema.ProtoBERT,
+            paradigm.ProtoBERT,
             kinds=("tag",),
             weights=False,
             still=True,
         ),
         "container": Component(
-            "metacli.paradigms.container:Container", schema.Container, kinds=("tag",), queries=False
+            "metacli.paradigms.container:Container", paradigm.Container, kinds=("tag",), queries=False
         ),
         "nnshot": _NNSHOT,
         "structshot": replace(
-            _NNSHOT, target="metacli.paradigms.structshot:StructShot", schema=schema.StructShot
+            _NNSHOT, target="metacli.paradigms.structshot:StructShot", schema=paradigm.StructShot
         ),
     },
     "tracker": {
-        "jsonl": Component("metacli.trackers.jsonl:Jsonl", schema.Jsonl),
+        "jsonl": Component("metacli.trackers.jsonl:Jsonl", tracker.Jsonl),
         "tensorboard": Component(
-            "metacli.trackers.tensorboard:TensorBoard", schema.TensorBoard, extra="tensorboard"
+            "metacli.trackers.tensorboard:TensorBoard", tracker.TensorBoard, extra="tensorboard"
         ),
-        "wandb": Component("metacli.trackers.wandb:WandB", schema.WandB, extra="wandb"),
-        "mlflow": Component("metacli.trackers.mlflow:MLflow", schema.MLflow, extra="mlflow"),
+        "wandb": Component("metacli.trackers.wandb:WandB", tracker.WandB, extra="wandb"),
+        "mlflow": Component("metacli.trackers.mlflow:MLflow", tracker.MLflow, extra="mlflow"),
     },
 }
 

@@ -11,7 +11,7 @@ from metacli.backbones.mlp import MLP
 from metacli.backbones.pixels import Pixels
 from metacli.backbones.resnet12 import ResNet12
 from metacli.backbones.rnn import RNN
-from metacli.config import schema
+from metacli.config.schema import backbone as schema
 
 
 def images(*shape):

@@ -77,9 +77,9 @@ def test_additions_are_loaded_and_a_broken_one_is_named(package, monkeypatch):
         "[metacli.configs]\nhere = addition:HERE\nnowhere = addition:NOWHERE\n[unrelated]\nx = missing\n"
     )
     module = (
-        "from metacli.config import schema\nfrom metacli.config.registry import Component\nHERE = '/'\n"
-        "NOWHERE = '/no/where'\nGOOD = Component('metacli.backbones.mlp:MLP', schema.MLP)\n"
-        "LATE = Component('addition:Absent', schema.MLP)\n"
+        "from metacli.config.schema import backbone\nfrom metacli.config.registry import Component\nHERE = '/'\n"
+        "NOWHERE = '/no/where'\nGOOD = Component('metacli.backbones.mlp:MLP', backbone.MLP)\n"
+        "LATE = Component('addition:Absent', backbone.MLP)\n"
     )
     monkeypatch.syspath_prepend(package(entries, module))
     lines, problems = checked(doctor.CHECKS["extensions"])

@@ -11,7 +11,7 @@ from metacli.config.construct import construct
 from metacli.config.extensions import search_folders
 from metacli.config.origins import origins, require_origins
 from metacli.config.registry import component, names, summary
-from metacli.config.schema import MLP
+from metacli.config.schema.backbone import MLP
 from metacli.config.validate import validate
 from metacli.errors import UserError
 from metacli.files import digest
@@ -52,7 +52,7 @@ def write(tmp_path, monkeypatch):
 def package(monkeypatch):
     """Declare an entry point as an installed package would."""
 
-    def install(name, value="metacli.config.schema:MLP"):
+    def install(name, value="metacli.config.schema.backbone:MLP"):
         entry = EntryPoint(name, value, "metacli")
         monkeypatch.setattr(extensions, "_entries", lambda group: (entry,) if group == "metacli" else ())
 
@@ -149,7 +149,7 @@ def test_a_package_and_a_file_may_not_share_a_name(write, package):
 
 def test_what_a_package_declares_must_be_a_component(package):
     package("backbone.theirs")
-    assert ": no Component, but <class 'metacli.config.schema.MLP'>\n" in refusal("theirs")
+    assert ": no Component, but <class 'metacli.config.schema.backbone.MLP'>\n" in refusal("theirs")
 
 
 def test_of_two_folders_the_first_counts_as_it_does_for_options(write, tmp_path, monkeypatch):
