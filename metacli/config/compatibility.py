@@ -197,6 +197,12 @@ def _check_kind(config: Config, data: Description) -> None:
             f"paradigm={name}: does {', '.join(kinds)}, but dataset {config.dataset.name} is to {data.kind}",
             f"paradigms that do: {', '.join(able)}",
         )
+    if data.kind == "tag" and hasattr(config.paradigm, "inner") and "head" not in moves(config, "inner"):
+        raise UserError(
+            f"paradigm.moves.inner=[{','.join(moves(config, 'inner'))}]: types begin alike, and only a head that moves "
+            "tells them apart",
+            "add head",
+        )
     if component("paradigm", name).varies_images and len(data.shape) != 3:
         raise UserError(
             f"paradigm={name}: varies images, and dataset {config.dataset.name} has none", "paradigm=transfer"
@@ -268,10 +274,15 @@ def _check_pretraining(config: Config, data: Description) -> None:
     if not component("pretrain", name).trains:
         return
     if data.kind not in component("pretrain", name).kinds:
+        able = [
+            other
+            for other, entry in components("pretrain").items()
+            if entry.trains and data.kind in entry.kinds
+        ]
         raise UserError(
             f"pretrain={name}: it learns to {' and '.join(component('pretrain', name).kinds)}, and dataset "
             f"{config.dataset.name} is to {data.kind}",
-            "pretrain=none",
+            " or ".join(f"pretrain={other}" for other in (*able, "none")),
         )
     if not component("backbone", config.backbone.name).weights:
         raise UserError(
@@ -394,6 +405,10 @@ def _without_effect(config: Config, keys: Sequence[str], data: Description, trai
         ways = [f"episode.{split}.ways" for split in SPLITS]
         reduction = "paradigm.inner.loss_reduction"
         yield from _unread(keys, [*ways, reduction], f"dataset {config.dataset.name} has no classes")
+    if data.kind == "tag":
+        yield from _unread(
+            keys, ["paradigm.inner.loss_reduction"], "the loss of a sentence's words is their mean"
+        )
     if hasattr(config.paradigm, "inner") and not (_adapts(config) or config.paradigm.inner.eval_steps):
         yield from _unread(keys, ["paradigm.inner.lr", "paradigm.moves.inner"], "there are no inner steps")
     variant = getattr(config.optimizer, "variant", "sketched")

@@ -92,6 +92,7 @@ _MAML = Component(
     fixed_ways=True,
     inner="metacli.paradigms.inner_loop:InnerLoop",
 )
+_MAML_OF_TAGS = replace(_MAML, kinds=("classify", "regress", "tag"))
 _FROZEN = Component(
     "metacli.paradigms.frozen:Frozen",
     paradigm.Paradigm,
@@ -200,9 +201,9 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "freelb": Component("metacli.attacks.freelb:FreeLB", attack.FreeLB),
     },
     "paradigm": {
-        "maml": _MAML,
-        "anil": _MAML,
-        "fomaml": _MAML,
+        "maml": _MAML_OF_TAGS,
+        "anil": _MAML_OF_TAGS,
+        "fomaml": _MAML_OF_TAGS,
         "meta_sgd": replace(_MAML, target="metacli.paradigms.meta_sgd:MetaSGD", schema=paradigm.MetaSGD),
         "maml_pp": replace(
             _MAML,
@@ -252,7 +253,11 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
         "baseline": _FROZEN,
         "baseline_pp": _FROZEN,
         "transfer": Component(
-            "metacli.paradigms.transfer:Transfer", paradigm.Transfer, weights=False, trains=False
+            "metacli.paradigms.transfer:Transfer",
+            paradigm.Transfer,
+            kinds=("classify", "tag"),
+            weights=False,
+            trains=False,
         ),
         "pmf": Component("metacli.paradigms.pmf:PMF", paradigm.PMF, varies_images=True),
         "nearest_centroid": Component(

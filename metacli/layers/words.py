@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from metacli.episode import Inputs, State
+from metacli.episode import Inputs, Kind, State
 from metacli.layers.affine import Linear
-from metacli.layers.passes import Passes
+from metacli.layers.passes import BatchNormMode, Passes
+
+Read = Callable[[nn.Module, Inputs], Tensor]
 
 
 def word_states(backbone: nn.Module, inputs: Inputs) -> Tensor:
@@ -37,7 +39,7 @@ class WordPasses(Passes):
     task its own they are read task by task.
     """
 
-    def __init__(self, network: nn.Module, read: Callable[[nn.Module, Inputs], Tensor] = word_states) -> None:
+    def __init__(self, network: nn.Module, read: Read = word_states) -> None:
         super().__init__(network, "running")
         self.reading = _Reading(network, read)
 
@@ -59,10 +61,15 @@ class WordPasses(Passes):
         return self.support(state, inputs)
 
 
+def passes_of(kind: Kind, network: nn.Module, bn_mode: BatchNormMode, read: Read = word_states) -> Passes:
+    """Of items as they are, or of words."""
+    return WordPasses(network, read) if kind == "tag" else Passes(network, bn_mode)
+
+
 class _Reading(nn.Module):
     """What functional_call needs: a module that is called with inputs."""
 
-    def __init__(self, network: nn.Module, read: Callable[[nn.Module, Inputs], Tensor]) -> None:
+    def __init__(self, network: nn.Module, read: Read) -> None:
         super().__init__()
         self.network = network
         self.read = read

@@ -35,7 +35,7 @@ class ADML(Learner):
     def meta_loss(self, episode: Episode) -> Tensor:
         support, query = episode.support, episode.query
         with undisturbed(self), torch.no_grad():
-            start = self.inner.predictor(self.inner.start(len(support.labels)), support)
+            start = self.inner.predictor(self.inner.start(support), support)
         attacked_support = self._attacked(start, support, episode.index, "support")
         attacked_query = self._attacked(start, query, episode.index, "query")
         crossed = self.query_loss(self.adapt(attacked_support), query)

@@ -77,7 +77,7 @@ class IMAML(Learner):
             curved = flat(dict(zip(solution, of_each, strict=True)))
             return (1 + self.solver_damping) * vector + curved / strength
 
-        start = flat(self.inner.start(len(support.labels)))
+        start = flat(self.inner.start(support))
         implicit = _Implicit.apply(
             start - gradient / strength, flat(solution).detach(), product, self.solver_steps
         )

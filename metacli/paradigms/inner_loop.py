@@ -12,10 +12,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from metacli.episode import Examples, Predictor, State, TaskSpec
+from metacli.episode import Examples, Inputs, Predictor, State, TaskSpec
 from metacli.errors import UserError
-from metacli.layers import Linear, Passes
+from metacli.layers import Linear
 from metacli.layers.passes import BatchNormMode
+from metacli.layers.words import TagLinear, passes_of, word_states
 from metacli.objectives import objective
 from metacli.select import moving, of_norms
 
@@ -29,7 +30,8 @@ def nothing(step: int) -> State:
 
 
 class InnerLoop:
-    """Over `backbone` and a linear head: `network`, which the learner has to register as its own.
+    """Over `backbone` and a linear head: `network`, which the learner has to register as its own. A head of tags
+    is for any number of types, which begin alike (`TagLinear`).
 
     steps while training, eval_steps else · loss_reduction of the support loss: "mean" over the items, or "sum_over_k",
     their sum divided by the shots: the ways times as much, as in the code of Finn et al. In regression it is the mean ·
@@ -55,7 +57,9 @@ class InnerLoop:
         self.spec = spec
         self.network = nn.Sequential()
         self.network.add_module("backbone", backbone)
-        self.network.add_module("head", Linear(features, spec.outputs))
+        tags = spec.kind == "tag"
+        head = TagLinear(features, spec.per_class) if tags else Linear(features, spec.outputs)
+        self.network.add_module("head", head)
         outer = moving(self.network, moves_outer, "paradigm.moves.outer")
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name in outer)
@@ -74,7 +78,11 @@ class InnerLoop:
             )
         # A backbone that stays still in the inner loop is run once per pass, outside the loop.
         self.still = not any(name.startswith("backbone.") for name in self.adapted)
-        self.passes = Passes(backbone if self.still else self.network, bn_mode)
+        self.passes = (
+            passes_of(spec.kind, backbone, bn_mode)
+            if self.still
+            else passes_of(spec.kind, self.network, bn_mode, _tagged)
+        )
         self.norms = () if self.still else of_norms(self.network)  # of what each step runs
 
     @property
@@ -86,9 +94,14 @@ class InnerLoop:
         named = dict(self.network.named_parameters())
         return {name: named[name] for name in self.adapted}
 
-    def start(self, tasks: int) -> State:
+    def start(self, support: Examples) -> State:
         """What is adapted, as every task begins with it."""
-        return {name: tensor.expand(tasks, *tensor.shape).contiguous() for name, tensor in self.own().items()}
+        own: State = dict(self.own())
+        if self.spec.kind == "tag":
+            heads = [name for name in own if name.startswith("head.")]
+            own |= {name: TagLinear.for_types(own[name], support.ways) for name in heads}
+        tasks = len(support.labels)
+        return {name: tensor.expand(tasks, *tensor.shape).contiguous() for name, tensor in own.items()}
 
     def adapt(self, support: Examples, update: Update) -> Predictor:
         """The predictor after all steps of `update`, to be differentiated through while gradients are enabled."""
@@ -107,7 +120,7 @@ class InnerLoop:
         batches [steps, n]: places of the items that each step is given · beside: what else a step's pass is run under.
         """
         meta = torch.is_grad_enabled()  # else nobody will differentiate through the adaptation
-        weights = self.start(len(support.labels))
+        weights = self.start(support)
         seen = self.seen(support)
         with torch.enable_grad():
             for step in range(self.steps):
@@ -149,6 +162,12 @@ class InnerLoop:
     def _head(self, weights: State, features: Tensor) -> Tensor:
         head = {name.removeprefix("head."): tensor for name, tensor in weights.items()}
         return torch.func.functional_call(self.network.get_submodule("head"), head, (features,))
+
+
+def _tagged(network: nn.Module, inputs: Inputs) -> Tensor:
+    """[T, N, L, K]"""
+    outputs: Tensor = network.get_submodule("head")(word_states(network.get_submodule("backbone"), inputs))
+    return outputs
 
 
 # Scales and shifts of normalisation layers are one for all tasks, whatever moves.

@@ -5,7 +5,8 @@ as the nearest class mean: `head.kind=linear` as the linear layer 2c, −‖c‖
 all classes share), `cosine` as τ·cos(z, c). Then Adam takes `finetune.steps` full-batch steps on what `moves.inner`
 names: nothing is the frozen nearest class mean, [head] a linear or cosine probe, [head, backbone] the fine-tuning of
 Dhillon et al., "A Baseline for Few-Shot Image Classification", ICLR 2020 (without its transductive term; there 25 steps
-at 5e-5), and [norm], [bias], [lora], [last_block] what lies between.
+at 5e-5), and [norm], [bias], [lora], [last_block] what lies between. Words
+are tagged so, too: a class is a tag, its mean that of its words' states.
 
     metacli train paradigm=transfer pretrain=none backbone=resnet18 dataset=imagefolder dataset.root=photos/
 """
@@ -18,17 +19,20 @@ from torch import Tensor, nn
 
 from metacli.episode import Examples, Inputs, Predictor, State, TaskSpec
 from metacli.heads.centroid import class_means, cosine
-from metacli.layers import Linear, Passes
+from metacli.heads.tokens import tag_means
+from metacli.layers import Linear
 from metacli.layers.passes import BatchNormMode
+from metacli.layers.words import passes_of
 from metacli.learner import Learner
-from metacli.objectives import cross_entropy
+from metacli.objectives import ABSENT, objective
 from metacli.select import moving
 
 _HEAD = "head."
 
 
 class Transfer(Learner):
-    """State of a predictor: `head.weight` [T, W, D], `head.bias` [T, W], and the weights of the backbone that move."""
+    """State of a predictor: `head.weight` [T, W, D], `head.bias` [T, W], and the weights of the backbone that move; of
+    tags `head.absent` [T, K] bool, too: those that no word has."""
 
     def __init__(
         self,
@@ -50,7 +54,8 @@ class Transfer(Learner):
         self.steps = finetune_steps
         self.descent: dict[str, Any] = {"lr": finetune_lr, "weight_decay": finetune_weight_decay}
         self.moves = _names(backbone, moves_inner)
-        self.passes = Passes(backbone, bn_mode)
+        self.passes = passes_of(spec.kind, backbone, bn_mode)
+        self.objective = objective(spec.kind)
 
     def adapt(self, support: Examples) -> Predictor:
         own = {name for name in self.moves if not name.startswith(_HEAD)}
@@ -67,7 +72,7 @@ class Transfer(Learner):
             with torch.enable_grad():
                 for _ in range(self.steps):
                     seen = self.passes.support(_backbone(state), support.inputs) if own else features
-                    loss = cross_entropy(self._logits(state, seen), support).sum()
+                    loss = self.objective(self._logits(state, seen), support).sum()
                     optimizer.zero_grad()
                     loss.backward()
                     optimizer.step()
@@ -78,17 +83,26 @@ class Transfer(Learner):
         return self._logits(state, self.passes.query(_backbone(state), inputs))
 
     def _head(self, features: Tensor, support: Examples) -> State:
-        means = class_means(features, support)
+        known: State = {}
+        if self.spec.kind == "tag":
+            means, present = tag_means(features, support, self.spec.tags(support.ways))
+            known = {"head.absent": ~present}
+        else:
+            means = class_means(features, support)
         if self.kind == "cosine":
-            return {"head.weight": means, "head.bias": means.new_zeros(means.shape[:2])}
-        return {"head.weight": 2 * means, "head.bias": -means.square().sum(2)}
+            return known | {"head.weight": means, "head.bias": means.new_zeros(means.shape[:2])}
+        return known | {"head.weight": 2 * means, "head.bias": -means.square().sum(2)}
 
     def _logits(self, state: State, features: Tensor) -> Tensor:
-        """[T, N, D] -> [T, N, W]"""
-        weight, bias = state["head.weight"], state["head.bias"].unsqueeze(1)
+        """[T, N, D] -> [T, N, W], or [T, N, L, D] -> [T, N, L, K]"""
+        weight, bias, flat = state["head.weight"], state["head.bias"].unsqueeze(1), features.flatten(1, -2)
         if self.kind == "cosine":
-            return self.scale * cosine(features, weight) + bias
-        return self.scale * (features @ weight.transpose(1, 2) + bias)
+            logits = self.scale * cosine(flat, weight) + bias
+        else:
+            logits = self.scale * (flat @ weight.transpose(1, 2) + bias)
+        if "head.absent" in state:
+            logits = logits.masked_fill(state["head.absent"].unsqueeze(1), ABSENT)
+        return logits.unflatten(1, features.shape[1:-1])
 
 
 def _names(backbone: nn.Module, moves: Sequence[str]) -> set[str]:

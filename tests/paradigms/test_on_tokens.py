@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,11 @@ from torch.distributions import Normal, kl_divergence
 from metacli.episode import Episode, Examples, TaskSpec
 from metacli.heads.gaussians import contrast, divergence
 from metacli.heads.tokens import nearest_answers
+from metacli.objectives import ABSENT
 from metacli.paradigms.container import Container
+from metacli.paradigms.inner_loop import InnerLoop
+from metacli.paradigms.maml import MAML
+from metacli.paradigms.transfer import Transfer
 
 WAYS, PER_CLASS = 2, 1
 SPEC = TaskSpec("tag", (6,), outputs=1 + WAYS * PER_CLASS, per_class=PER_CLASS)
@@ -201,3 +206,140 @@ def test_container_without_steps_and_transitions_is_the_nearest_word(encoder, ep
     there = episode.query.mask
     by_sequence = learner.adapt(episode.support)(episode.query.inputs)
     assert torch.equal(by_sequence.argmax(-1)[there], expected.argmax(-1)[there])
+
+
+def transfer(encoder, moves, kind="cosine", steps=3):
+    settings = {
+        "finetune_steps": steps,
+        "finetune_lr": 0.05,
+        "finetune_weight_decay": 0.1,
+        "bn_mode": "running",
+    }
+    return Transfer(
+        spec=SPEC, backbone=encoder, head_kind=kind, head_scale=2.0, moves_inner=moves, **settings
+    ).eval()
+
+
+@pytest.mark.parametrize(
+    ("kind", "moves"),
+    [("linear", ["head", "backbone"]), ("cosine", ["head", "backbone"]), ("cosine", ["head"])],
+)
+def test_transfer_fine_tunes_the_encoder_from_the_mean_of_each_tag(kind, moves, encoder, episode):
+    support = replace(episode.support, labels=episode.support.labels.where(episode.support.labels != 2, 0))
+    outputs = transfer(encoder, moves, kind).adapt(support)(episode.query.inputs)
+    for task in range(2):
+        own = copy.deepcopy(encoder).requires_grad_()
+        states, labels = words_of(own, support, task)
+        means = torch.stack([states[labels == tag].mean(0) for tag in range(2)]).detach()
+        weight, bias = means.clone(), torch.zeros(2, dtype=torch.float64)
+        if kind == "linear":
+            weight, bias = 2 * means, -means.square().sum(1)
+        moved = [weight.requires_grad_(), bias.requires_grad_()]
+
+        def logits(states, weight=weight, bias=bias):
+            if kind == "linear":
+                return 2.0 * (states @ weight.T + bias)
+            return 2.0 * F.cosine_similarity(states[:, None], weight, dim=-1) + bias
+
+        encoders = own.parameters() if "backbone" in moves else []
+        descent = torch.optim.AdamW([*moved, *encoders], lr=0.05, weight_decay=0.1)
+        for _ in range(3):
+            loss = F.cross_entropy(logits(words_of(own, support, task)[0]), labels)
+            descent.zero_grad()
+            loss.backward()
+            descent.step()
+        found = outputs[task][episode.query.mask[task]]
+        torch.testing.assert_close(found[:, :2], logits(words_of(own, episode.query, task)[0]).detach())
+        assert (found[:, 2] == ABSENT).all()
+
+
+def test_fine_tuning_leaves_nothing_behind_for_the_next_episode(encoder, episode):
+    learner = transfer(encoder, ["head", "backbone"])
+    before = copy.deepcopy(learner.state_dict())
+    first, second = episode.chunks(1)
+    alone = learner.adapt(second.support)(second.query.inputs)
+    learner.adapt(first.support)(first.query.inputs)
+    assert torch.equal(learner.adapt(second.support)(second.query.inputs), alone)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in learner.state_dict().items())
+
+
+def maml(encoder, moves, order="second", steps=2):
+    torch.manual_seed(2)
+    inner = InnerLoop(
+        spec=SPEC,
+        backbone=encoder,
+        features=5,
+        inner_steps=steps,
+        inner_eval_steps=steps,
+        inner_loss_reduction="mean",
+        moves_inner=moves,
+        moves_outer=["backbone", "head"],
+        bn_mode="batch",
+        order=order,
+    )
+    return MAML(inner=inner, inner_lr=0.3).double()
+
+
+def slow_logits(weights, part, task):
+    ids = part.inputs["x"][task]
+    codes = weights["backbone.network.codes.weight"][ids.clamp(min=0)]
+    mixed = codes @ weights["backbone.network.mix.weight"].T + weights["backbone.network.mix.bias"]
+    asks, has, gives = mixed.split(5, -1)
+    seen = (asks @ has.mT).masked_fill((ids < 0)[:, None], -1e9).softmax(-1) @ gives + codes
+    return seen[:, 1:][part.mask[task]] @ weights["head.weight"].T + weights["head.bias"]
+
+
+@pytest.mark.parametrize("order", ["first", "second"])
+@pytest.mark.parametrize("moves", [["head"], ["backbone", "head"]])
+def test_maml_descends_on_words_as_a_loop_does_and_its_meta_gradient_is_that_of_the_loop(
+    moves, order, encoder, episode
+):
+    learner = maml(encoder, moves, order)
+    named = {name.removeprefix("network."): tensor for name, tensor in learner.named_parameters()}
+    losses = []
+    for task in range(2):
+        weights = named | {name: named[name][[0, 1, 1]] for name in ("head.weight", "head.bias")}
+        adapted = [name for name in weights if name.startswith(tuple(moves))]
+        for _ in range(2):
+            labels = episode.support.labels[task][episode.support.mask[task]]
+            loss = F.cross_entropy(slow_logits(weights, episode.support, task), labels)
+            gradients = torch.autograd.grad(
+                loss, [weights[name] for name in adapted], create_graph=order == "second", retain_graph=True
+            )
+            moved = {
+                name: weights[name] - 0.3 * gradient
+                for name, gradient in zip(adapted, gradients, strict=True)
+            }
+            weights = weights | moved
+        labels = episode.query.labels[task][episode.query.mask[task]]
+        losses.append(F.cross_entropy(slow_logits(weights, episode.query, task), labels))
+    found = learner.meta_loss(episode)
+    torch.testing.assert_close(found, torch.stack(losses))
+    gradients = [
+        torch.autograd.grad(each.sum(), list(named.values())) for each in (found, torch.stack(losses))
+    ]
+    torch.testing.assert_close(*gradients)
+
+
+def test_padding_has_no_part_in_the_inner_loss(encoder, episode):
+    learner = maml(encoder, ["backbone", "head"]).eval()
+    support = episode.support
+    inputs = {
+        name: F.pad(tensor, (0, 0, 0, 2), value=-1)
+        for name, tensor in support.inputs.items()
+        if name != "words"
+    }
+    labels = F.pad(support.labels, (0, 0, 0, 2), value=-1)
+    rows = F.pad(support.rows, (0, 2), value=-1)
+    padded = Examples(inputs | {"words": labels >= 0}, labels, labels >= 0, rows, support.classes)
+    outputs = [learner.adapt(part)(episode.query.inputs) for part in (support, padded)]
+    torch.testing.assert_close(*outputs)
+
+
+def test_the_order_of_types_and_their_number_do_not_matter_to_maml(encoder, episode):
+    learner = maml(encoder, ["head"]).eval()
+    turned = replace(episode.support, labels=torch.tensor([0, 2, 1, -1])[episode.support.labels])
+    one, other = (learner.adapt(support)(episode.query.inputs) for support in (episode.support, turned))
+    torch.testing.assert_close(other, one[..., [0, 2, 1]])
+    more = replace(episode.support, classes=torch.arange(5).expand(2, -1))
+    assert learner.adapt(more)(episode.query.inputs).shape[-1] == 6

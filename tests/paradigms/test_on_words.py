@@ -32,6 +32,9 @@ METHODS = {
     "structshot": [],
     "token_finetune": [],
     "container": ["paradigm.finetune.steps=1"],
+    "transfer": ["pretrain=none", "paradigm.finetune.steps=1", "paradigm.moves.inner=[backbone,head]"],
+    "maml": [],
+    "anil": [],
 }
 WAYS, PER_CLASS = 2, 2
 SPEC = TaskSpec("tag", (9,), outputs=1 + WAYS * PER_CLASS, per_class=PER_CLASS)
@@ -298,7 +301,9 @@ def test_transitions_are_those_of_meta_train_and_stay_with_the_weights(config_of
     ("overrides", "said"),
     [
         (["episode.test.ways=5"], "episode.test.ways=5: of 4 types of the test split 4 have 1 + 2 entities"),
-        (["paradigm=maml"], "paradigm=maml: does classify, regress, but dataset conll is to tag"),
+        (["paradigm=reptile"], "paradigm=reptile: does classify, regress, but dataset conll is to tag"),
+        (["paradigm=maml", "paradigm.moves.inner=[backbone]"], "only a head that moves tells them apart"),
+        (["paradigm=transfer"], "is to tag\npretrain=tagger or pretrain=none"),
         (["paradigm=tagger", "pretrain=none"], "pretrain=none: tagger is what pretraining makes of it"),
         (["pretrain=supervised"], "pretrain=supervised: it learns to classify, and dataset conll is to tag"),
         (["paradigm=container", "paradigm.moves.inner=[head]"], "nearest=states asks the encoder alone"),
