@@ -22,6 +22,7 @@ from metacli.errors import UserError
 from metacli.evaluator import Evaluation
 from metacli.experiment import Experiment
 from metacli.metrics import METRICS, scope_scores, scope_threshold, shown
+from metacli.report import wording
 from metacli.report.read import read_report
 from metacli.report.results import summarise
 from metacli.report.write import write_report
@@ -75,7 +76,8 @@ def report(
     history = [*stages.history(run), *progress.history]
     write_report(run.report, evaluation.results, summary, history, config_text, _command(run))
     measured = shown(primary, headline["mean"], headline["ci95"])
-    console.say(f"{config.report.split} {METRICS[primary].words} {measured} over {headline['n']} episodes")
+    over = f"{headline['n']} {wording.over(summary['protocol'])}"
+    console.say(f"{config.report.split} {METRICS[primary].words} {measured} over {over}")
     for entry in evaluation.robustness[1:]:
         said = shown("accuracy", entry["mean"], entry["ci95"])
         console.say(f"under {config.attack.name} of {entry['epsilon']:g} {said} over {entry['n']} episodes")

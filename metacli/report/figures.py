@@ -25,24 +25,26 @@ def figures(results: Results, history: Sequence[Mapping[str, Any]]) -> dict[str,
     }
     if trained or not curves:
         curves["learning_curve"] = learning_curve(trained)
-    return curves | {"episodes": episode_histogram(results)} | _KINDS[results.kind](results)
+    return curves | _KINDS[results.kind](results)
 
 
 def _classification(results: ClassificationResults) -> dict[str, bytes]:
     picture = {"support": support_picture(results.picture)} if results.picture else {}
-    return {"confusion": confusion(results), **picture}
+    return {"episodes": episode_histogram(results), "confusion": confusion(results), **picture}
 
 
 def _regression(results: RegressionResults) -> dict[str, bytes]:
     of_one_number = results.x.shape[2] == results.truth.shape[2] == 1
     return {
+        "episodes": episode_histogram(results),
         "errors": predicted_against_true(results),
         **({"curves": curves(results)} if of_one_number else {}),
     }
 
 
 def _tagging(results: TaggingResults) -> dict[str, bytes]:
-    return {}
+    """Sentences of a whole have no scores of their own to be spread."""
+    return {"episodes": episode_histogram(results)} if results.given else {}
 
 
 _KINDS: dict[str, Any] = {"classify": _classification, "regress": _regression, "tag": _tagging}

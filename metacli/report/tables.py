@@ -81,8 +81,9 @@ def _row(name: str, width: int, entry: dict[str, Any]) -> str:
 
 def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     protocol, run = summary["protocol"], summary["run"]
+    what = wording.over(protocol)
     metrics = [
-        (METRICS[name].words, f"{wording.metric(name, entry, '+-')} ({wording.basis(name, entry)})")
+        (METRICS[name].words, f"{wording.metric(name, entry, '+-')} ({wording.basis(name, entry, what)})")
         for name, entry in summary["metrics"].items()
     ]
     robust = [
@@ -100,7 +101,7 @@ def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
             if "out_of_scope" in summary
             else []
         ),
-        ("episodes", wording.episodes(protocol["episode"][protocol["split"]])),
+        (what, wording.episodes(protocol["episode"][protocol["split"]])),
         ("split", str(protocol["split"])),
         ("bn_mode", wording.bn_mode(protocol)),
         ("order", wording.order(protocol["order"])),

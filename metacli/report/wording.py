@@ -42,10 +42,15 @@ def words(name: str) -> str:
     return metric.words if metric.unit in ("", "fraction") else f"{metric.words} ({metric.unit})"
 
 
-def basis(name: str, entry: Mapping[str, Any]) -> str:
-    """What a metric is of: a mean over episodes with its interval, or one figure over all answers."""
+def over(protocol: Mapping[str, Any]) -> str:
+    """What a mean is over: episodes, or the sentences of a split that was asked as a whole."""
+    return "sentences" if "whole" in protocol["episode"][protocol["split"]] else "episodes"
+
+
+def basis(name: str, entry: Mapping[str, Any], what: str = "episodes") -> str:
+    """What a metric is of: a mean over episodes, or see `over`, with its interval, or one figure over all answers."""
     if entry["ci95"] is not None:
-        return f"95 % CI over {entry['n']} episodes"
+        return f"95 % CI over {entry['n']} {what}"
     return f"{'15 bins, ' if name == 'calibration_error' else ''}{entry['n']} answers together"
 
 

@@ -236,7 +236,12 @@ def test_a_tagger_is_trained_and_asked_on_whole_splits(config_of, tmp_path):
     table = experiment.assemble(config).data.table
     asked = [table.words[row] for row in table.rows["test"]]
     assert [row["word"] for row in rows] == [word for sentence in asked for word in sentence]
-    assert "60 sentences" in (run.report / "report.txt").read_text()
+    text, page = ((run.report / f"report.{kind}").read_text() for kind in ("txt", "html"))
+    assert "95 % CI over 60 sentences" in text
+    assert "all of the split, 60 sentences" in text
+    assert "episode" not in "\n".join(line for line in text.splitlines() if "hash" not in line)
+    assert "over 60 test sentences" in " ".join(page.split())
+    assert not (run.report / "episodes.png").exists()
 
 
 def test_what_was_learned_of_the_source_helps_on_new_episodes(config_of, tmp_path):
