@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from metacli.attacks.attack import Attack, Loss, Noise
+from metacli.attacks.space import Space, space_of
 from metacli.episode import Episode, Examples, Predictor
 from metacli.layers import recorded
 from metacli.learner import Learner
@@ -38,13 +39,13 @@ class Adversary:
         """The episodes to train on in place of this one; the mean of their losses counts."""
         if self.train_on == "none":
             return [episode]
-        support, query = episode.support, episode.query
+        support, query = as_points(learner, episode.support), as_points(learner, episode.query)
         supports, queries = [support], [query]
         with undisturbed(learner):
             if self.train_on in ("support", "both"):
-                supports = self._attacked(learner, support, support, episode.index, "support")
+                supports = self._attacked(learner, support, episode.support, episode.index, "support")
             if self.train_on in ("query", "both"):
-                queries = self._attacked(learner, supports[-1], query, episode.index, "query")
+                queries = self._attacked(learner, supports[-1], episode.query, episode.index, "query")
         count = max(len(supports), len(queries))
         pairs = zip(supports * (count // len(supports)), queries * (count // len(queries)), strict=True)
         return [replace(episode, support=one, query=other) for one, other in pairs]
@@ -54,8 +55,9 @@ class Adversary:
     ) -> list[Examples]:
         with torch.no_grad():
             predictor = learner.adapt(support)
-        loss, noise = loss_of(predictor, examples, learner), starts(examples, index, self.seed, what)
-        return [with_x(examples, x) for x in self.attack.to_train_on(loss, examples.inputs["x"], noise)]
+        space = space_of(learner, examples)
+        loss, noise = loss_of(predictor, examples, learner, space), starts(space.x, index, self.seed, what)
+        return [with_x(examples, space.inputs(at)) for at in self.attack.to_train_on(loss, space, noise)]
 
 
 @dataclass(frozen=True)
@@ -87,27 +89,25 @@ class Trial:
     def _attacked(
         self, learner: Learner, predictor: Predictor, episode: Episode, epsilon: float
     ) -> Iterator[Tensor]:
-        query = episode.query
-        loss, noise = (
-            loss_of(predictor, query, learner),
-            starts(query, episode.index, WITHSTAND_SEED, "test query"),
-        )
-        return self.attack.to_withstand(loss, query.inputs["x"], noise, epsilon)
+        space = space_of(learner, episode.query)
+        loss = loss_of(predictor, episode.query, learner, space)
+        noise = starts(space.x, episode.index, WITHSTAND_SEED, "test query")
+        for at in self.attack.to_withstand(loss, space, noise, epsilon):
+            yield space.inputs(at)
 
 
-def loss_of(predictor: Predictor, examples: Examples, learner: Learner) -> Loss:
-    """Of the examples at other inputs; what the predictor knows stays fixed."""
+def loss_of(predictor: Predictor, examples: Examples, learner: Learner, space: Space) -> Loss:
+    """Of the examples at other points; what the predictor knows stays fixed."""
     fixed = predictor.detach()
 
-    def loss(x: Tensor) -> Tensor:
-        return objective(learner.spec.kind)(fixed(with_x(examples, x).inputs), examples)
+    def loss(at: Tensor) -> Tensor:
+        return objective(learner.spec.kind)(fixed(with_x(examples, space.inputs(at)).inputs), examples)
 
     return loss
 
 
-def starts(examples: Examples, index: Tensor, seed: int, purpose: str) -> Noise:
-    """index [T]: the global numbers of the episodes."""
-    x = examples.inputs["x"]
+def starts(x: Tensor, index: Tensor, seed: int, purpose: str) -> Noise:
+    """x: points as theirs [T, ...] · index [T]: the global numbers of the episodes."""
 
     def noise(number: int) -> Tensor:
         drawn = [
@@ -119,6 +119,12 @@ def starts(examples: Examples, index: Tensor, seed: int, purpose: str) -> Noise:
         return torch.stack(drawn).to(x).mul_(2).sub_(1)
 
     return noise
+
+
+def as_points(learner: Learner, examples: Examples) -> Examples:
+    """As they are, in the form that they have when they are attacked, so that both kinds go through together."""
+    space = space_of(learner, examples)
+    return with_x(examples, space.inputs(space.x))
 
 
 def with_x(examples: Examples, x: Tensor) -> Examples:

@@ -1,6 +1,7 @@
 """What an attack is: it moves inputs within a distance of where they are, up the slope of a loss.
 
-It knows no model: `loss` has it, as it is for the reported prediction. Shapes: inputs x [T, N, ...], a loss [T].
+It knows no model: `loss` has it, as it is for the reported prediction. Shapes: points of a space [T, N, ...], a loss
+[T].
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,10 +10,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-Loss = Callable[[Tensor], Tensor]  # x -> [T]
+from metacli.attacks.space import Space
+
+Loss = Callable[[Tensor], Tensor]  # a point -> [T]
 Noise = Callable[
     [int], Tensor
-]  # the number of a start -> uniform in [-1, 1], as x; the same whenever it is asked
+]  # the number of a start -> uniform in [-1, 1], as a point; the same whenever it is asked
 
 
 class Attack(Protocol):
@@ -20,11 +23,11 @@ class Attack(Protocol):
 
     epsilon: float
 
-    def to_train_on(self, loss: Loss, x: Tensor, noise: Noise) -> Sequence[Tensor]:
-        """Versions of x whose losses are averaged; the last is the strongest."""
+    def to_train_on(self, loss: Loss, space: Space, noise: Noise) -> Sequence[Tensor]:
+        """Points whose losses are averaged; the last is the strongest."""
 
-    def to_withstand(self, loss: Loss, x: Tensor, noise: Noise, epsilon: float) -> Iterator[Tensor]:
-        """Versions of x within `epsilon`; an item is robust if its answer is right under all of them."""
+    def to_withstand(self, loss: Loss, space: Space, noise: Noise, epsilon: float) -> Iterator[Tensor]:
+        """Points within `epsilon`; an item is robust if its answer is right at all of them."""
 
 
 def slope(loss: Loss, x: Tensor) -> Tensor:
@@ -33,11 +36,6 @@ def slope(loss: Loss, x: Tensor) -> Tensor:
         at = x.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(loss(at).sum(), at)
     return gradient
-
-
-def pixels(x: Tensor) -> Tensor:
-    """Images stay images."""
-    return x.clamp(0, 1)
 
 
 def lengths(x: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from metacli.attacks.attack import Loss, Noise, pixels, slope
+from metacli.attacks.attack import Loss, Noise, slope
+from metacli.attacks.space import Space
 
 
 class FGSM:
@@ -18,8 +19,8 @@ class FGSM:
     def __init__(self, *, epsilon: float) -> None:
         self.epsilon = epsilon
 
-    def to_train_on(self, loss: Loss, x: Tensor, noise: Noise) -> Sequence[Tensor]:
-        return list(self.to_withstand(loss, x, noise, self.epsilon))
+    def to_train_on(self, loss: Loss, space: Space, noise: Noise) -> Sequence[Tensor]:
+        return list(self.to_withstand(loss, space, noise, self.epsilon))
 
-    def to_withstand(self, loss: Loss, x: Tensor, noise: Noise, epsilon: float) -> Iterator[Tensor]:
-        yield pixels(x + epsilon * slope(loss, x).sign())
+    def to_withstand(self, loss: Loss, space: Space, noise: Noise, epsilon: float) -> Iterator[Tensor]:
+        yield space.allowed(space.x + epsilon * slope(loss, space.x).sign())

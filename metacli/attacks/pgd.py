@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from metacli.attacks.attack import Loss, Noise, pixels, slope
+from metacli.attacks.attack import Loss, Noise, slope
+from metacli.attacks.space import Space
 
 
 class PGD:
@@ -25,16 +26,16 @@ class PGD:
         self.eval_steps = eval_steps
         self.restarts = restarts
 
-    def to_train_on(self, loss: Loss, x: Tensor, noise: Noise) -> Sequence[Tensor]:
-        return [self._ascended(loss, x, noise(0), self.epsilon, self.steps)]
+    def to_train_on(self, loss: Loss, space: Space, noise: Noise) -> Sequence[Tensor]:
+        return [self._ascended(loss, space, noise(0), self.epsilon, self.steps)]
 
-    def to_withstand(self, loss: Loss, x: Tensor, noise: Noise, epsilon: float) -> Iterator[Tensor]:
+    def to_withstand(self, loss: Loss, space: Space, noise: Noise, epsilon: float) -> Iterator[Tensor]:
         for start in range(self.restarts):
-            yield self._ascended(loss, x, noise(start), epsilon, self.eval_steps)
+            yield self._ascended(loss, space, noise(start), epsilon, self.eval_steps)
 
-    def _ascended(self, loss: Loss, x: Tensor, start: Tensor, epsilon: float, steps: int) -> Tensor:
-        at = pixels(x + epsilon * start)
+    def _ascended(self, loss: Loss, space: Space, start: Tensor, epsilon: float, steps: int) -> Tensor:
+        at = space.allowed(space.x + epsilon * start)
         for _ in range(steps):
             up = at + self.step * epsilon * slope(loss, at).sign()
-            at = pixels(x + (up - x).clamp(-epsilon, epsilon))
+            at = space.allowed(space.x + (up - space.x).clamp(-epsilon, epsilon))
         return at

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from metacli.errors import UserError
 from metacli.layers.plain import Plain, add_low_rank
+from metacli.layers.tokens import placed
 from metacli.pretrained.huggingface import encoder
 
 Pooling = Literal["mean", "cls"]
@@ -22,7 +23,8 @@ TOGETHER = 16  # texts in one pass of the network
 
 
 def text_encoder(*, model: str, weights: str, pooling: Pooling, max_length: int, lora: int) -> Plain:
-    """x [T, N, L] int64, the ids of tokens, −1 = padding -> [T, N, D]. lora: rank, 0 for none."""
+    """x [T, N, L] int64, the ids of tokens, −1 = padding, or displaced (layers/tokens.py) -> [T, N, D]. lora: rank, 0
+    for none."""
     network, _ = encoder(model, weights)
     config: Any = network.config
     most = getattr(config, "max_position_embeddings", max_length)
@@ -35,11 +37,12 @@ def text_encoder(*, model: str, weights: str, pooling: Pooling, max_length: int,
         network.pooler = None  # type: ignore[assignment]
     if lora:
         add_low_rank(network, lora)
-    return Plain(Pooled(network, pooling), features=config.hidden_size)
+    words: Any = network.get_input_embeddings()  # type: ignore[operator]
+    return Plain(Pooled(network, pooling), features=config.hidden_size, words=words.embedding_dim)
 
 
 class Pooled(nn.Module):
-    """ids [N, L], −1 = padding -> [N, D]"""
+    """x [N, L] ids, −1 = padding, or displaced -> [N, D]"""
 
     def __init__(self, network: nn.Module, pooling: Pooling) -> None:
         super().__init__()
@@ -49,10 +52,10 @@ class Pooled(nn.Module):
     def extra_repr(self) -> str:
         return f"pooling={self.pooling}"
 
-    def forward(self, ids: Tensor) -> Tensor:
-        lengths = (ids >= 0).sum(1)
+    def forward(self, x: Tensor) -> Tensor:
+        lengths = (placed(x)[0] >= 0).sum(1)
         order = lengths.argsort(stable=True)
-        parts = [self._pooled(ids[part, : int(lengths[part[-1]])]) for part in order.split(TOGETHER)]
+        parts = [self._pooled(x[part, : int(lengths[part[-1]])]) for part in order.split(TOGETHER)]
         return torch.cat(parts)[order.argsort()]
 
     def states(self, ids: Tensor) -> Tensor:
@@ -60,14 +63,16 @@ class Pooled(nn.Module):
         length = int((ids >= 0).sum(1).max())
         return F.pad(self._states(ids[:, :length]), (0, 0, 0, ids.shape[1] - length))
 
-    def _states(self, ids: Tensor) -> Tensor:
-        found: Tensor = self.network(
-            input_ids=ids.clamp(min=0), attention_mask=(ids >= 0).long()
-        ).last_hidden_state
+    def _states(self, x: Tensor) -> Tensor:
+        ids, by = placed(x)
+        tokens = {"input_ids": ids.clamp(min=0)}
+        if by is not None:
+            tokens = {"inputs_embeds": self.network.get_input_embeddings()(ids.clamp(min=0)) + by}  # type: ignore[operator]
+        found: Tensor = self.network(**tokens, attention_mask=(ids >= 0).long()).last_hidden_state
         return found
 
-    def _pooled(self, ids: Tensor) -> Tensor:
-        states = self._states(ids)
+    def _pooled(self, x: Tensor) -> Tensor:
+        states, (ids, _) = self._states(x), placed(x)
         if self.pooling == "cls":
             return states[:, 0]
         counted = (ids >= 0).unsqueeze(2).to(states.dtype)

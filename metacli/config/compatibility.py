@@ -319,10 +319,16 @@ def _check_attack(config: Config, data: Description, trains: bool) -> None:
         if trains and paradigm.attacks_itself:
             raise UserError(f"attack=none: {config.paradigm.name} trains on attacked examples", "attack=fgsm")
         return
-    if data.kind != "classify" or len(data.shape) != 3:
+    if data.kind != "classify" or data.form not in ("image", "text"):
         raise UserError(
-            f"attack={name}: it perturbs images that are to be classified, and dataset {config.dataset.name} has none",
+            f"attack={name}: it perturbs images or texts that are to be classified, and dataset {config.dataset.name} "
+            "has none",
             "attack=none",
+        )
+    if data.form == "text" and not component("backbone", config.backbone.name).embeds:
+        raise UserError(
+            f"attack={name}: of texts it perturbs the embeddings, which backbone {config.backbone.name} does not take",
+            "attack=none, or backbone=minilm, bert or hf_text",
         )
     train_on = getattr(config.attack, "train_on", "none")
     if not trains or train_on == "none":

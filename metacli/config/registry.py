@@ -41,7 +41,8 @@ class Component:
     backbone that keeps its last map · transductive: answers the queries of a task together, whatever bn_mode · sources:
     of a data set, makes a source of episodes for each split of what it built · plain: a backbone that was not written
     with a task axis, whose features of an item depend on nothing else (layers/plain.py) · tokenizer: of a backbone
-    for text, makes what turns texts into its tokens, of the backbone's settings · still: a paradigm whose `adapt`
+    for text, makes what turns texts into its tokens, of the backbone's settings · embeds: of a backbone for text, that
+    it takes tokens displaced (layers/tokens.py), so that they can be attacked · still: a paradigm whose `adapt`
     leaves the backbone as it is · whole: one that is given nothing of a task, but asked all sentences of a split
     with all types of meta-train · varies_images: a paradigm that does, at test tasks · extra: the optional package
     that it needs, and metacli's extra of the same name.
@@ -71,6 +72,7 @@ class Component:
     inner: str = ""
     sources: str = "metacli.data.images:sources"
     tokenizer: str = ""
+    embeds: bool = False
 
     @property
     def form(self) -> Form:
@@ -165,6 +167,7 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
             inputs=("text",),
             plain=True,
             tokenizer="metacli.backbones.tokenizer:tokenizer",
+            embeds=True,
         ),
     },
     "pretrain": {

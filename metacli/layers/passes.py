@@ -21,6 +21,7 @@ from torch.func import functional_call
 from metacli.episode import Inputs, Predictor, State
 from metacli.layers.norm import BatchNorm
 from metacli.layers.staged import recorded
+from metacli.layers.tokens import alike
 
 BatchNormMode = Literal["batch", "support", "running", "with_support_single"]
 
@@ -80,7 +81,7 @@ class Passes:
         x = inputs["x"]
         if self.bn_mode != "with_support_single" or self.network.training:
             return functional_call(self.network, own, (x,))
-        support = state[_SUPPORT + "x"]
+        support = alike(state[_SUPPORT + "x"], x)
         outputs = [
             functional_call(self.network, own, (torch.cat([support, x[:, i : i + 1]], 1),))[:, -1:]
             for i in range(x.shape[1])

@@ -21,13 +21,15 @@ class Plain(nn.Module):
     The network stays in eval mode: no dropout, and batch norm takes the statistics that came with its weights. So the
     features of an item depend on nothing but the item and the weights, and may be computed once and kept.
 
-    last_block: what the names of its parameters begin with.
+    last_block: what the names of its parameters begin with · words: of a network that takes texts displaced
+    (layers/tokens.py), the numbers of an embedding.
     """
 
-    def __init__(self, network: nn.Module, *, features: int) -> None:
+    def __init__(self, network: nn.Module, *, features: int, words: int = 0) -> None:
         super().__init__()
         self.network = network.eval()
         self.features = features
+        self.words = words
         self.last_block = tuple(f"network.{name}" for name in _last_block(network))
         self.given_features = False
         self.axes = {name: parameter.dim() for name, parameter in network.named_parameters()}

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from metacli.attacks.adversary import loss_of, starts, undisturbed, with_x
 from metacli.attacks.attack import Attack
+from metacli.attacks.space import space_of
 from metacli.episode import Episode, Examples, Predictor, State
 from metacli.learner import Learner
 from metacli.paradigms.inner_loop import InnerLoop
@@ -43,8 +44,9 @@ class ADML(Learner):
 
     def _attacked(self, start: Predictor, examples: Examples, index: Tensor, what: str) -> Examples:
         with undisturbed(self):
-            loss, noise = loss_of(start, examples, self), starts(examples, index, self.seed, what)
-            return with_x(examples, self.attack.to_train_on(loss, examples.inputs["x"], noise)[-1])
+            space = space_of(self, examples)
+            loss, noise = loss_of(start, examples, self, space), starts(space.x, index, self.seed, what)
+            return with_x(examples, space.inputs(self.attack.to_train_on(loss, space, noise)[-1]))
 
     def _step(self, step: int, weights: State, gradients: State) -> State:
         return {name: weight - self.inner_lr * gradients[name] for name, weight in weights.items()}

@@ -13,6 +13,7 @@ from metacli.attacks.attack import slope
 from metacli.attacks.fgm import FGM
 from metacli.attacks.fgsm import FGSM
 from metacli.attacks.pgd import PGD
+from metacli.attacks.space import space_of
 from metacli.backbones.cnn import CNN
 from metacli.backbones.conv4 import Conv4
 from metacli.backbones.mlp import MLP
@@ -83,7 +84,7 @@ def test_the_slope_to_the_pixels_is_that_of_small_differences(backbone, bn_mode,
         for part in (one.support, one.query)
     )
     with torch.no_grad():
-        loss = loss_of(learner.adapt(support), query, learner)
+        loss = loss_of(learner.adapt(support), query, learner, space_of(learner, query))
         found = slope(loss, query.inputs["x"])
         direction = torch.randn(found.shape, dtype=found.dtype, generator=torch.Generator().manual_seed(0))
         x, step = query.inputs["x"], 1e-6
@@ -151,21 +152,21 @@ def test_queries_are_attacked_as_they_are_normalised_in_the_report(episode):
             module.running_mean.normal_(generator=torch.Generator().manual_seed(0))
     (found,) = Adversary(FGSM(epsilon=0.05), "query", seed=0).versions(learner, episode)
     learner.eval()
-    loss = loss_of(learner.adapt(episode.support), episode.query, learner)
+    loss = loss_of(learner.adapt(episode.support), episode.query, learner, space_of(learner, episode.query))
     x = episode.query.inputs["x"]
     torch.testing.assert_close(found.query.inputs["x"], (x + 0.05 * slope(loss, x).sign()).clamp(0, 1))
 
 
 def test_random_starts_depend_on_seed_purpose_number_and_episode_alone(episode):
-    whole = starts(episode.query, episode.index, 3, "query")(0)
+    whole = starts(episode.query.inputs["x"], episode.index, 3, "query")(0)
     assert -1 <= whole.min() < -0.9 < 0.9 < whole.max() <= 1
-    parts = [starts(part.query, part.index, 3, "query")(0) for part in episode.chunks(1)]
+    parts = [starts(part.query.inputs["x"], part.index, 3, "query")(0) for part in episode.chunks(1)]
     assert torch.equal(torch.cat(parts), whole)
     others = [
-        starts(episode.query, episode.index, 4, "query")(0),
-        starts(episode.query, episode.index, 3, "support")(0),
-        starts(episode.query, episode.index, 3, "query")(1),
-        starts(episode.query, episode.index + 4, 3, "query")(0),
+        starts(episode.query.inputs["x"], episode.index, 4, "query")(0),
+        starts(episode.query.inputs["x"], episode.index, 3, "support")(0),
+        starts(episode.query.inputs["x"], episode.index, 3, "query")(1),
+        starts(episode.query.inputs["x"], episode.index + 4, 3, "query")(0),
     ]
     assert not any(torch.equal(other, whole) for other in others)
 
