@@ -44,13 +44,15 @@ def train(
         experiment = assemble(config, ranks)
         if config.run.init_from:
             start_from(experiment.learner, _origin(config.run.init_from))
-        memory = build.optimizer_notes(config, experiment.learner) if experiment.trains else []
+        plans = stages.plans(experiment)
+        if experiment.trains:
+            plans += build.optimizer_notes(config.optimizer, experiment.learner, config.trainer.steps)
         how = {"overrides": list(overrides), "choices": dict(choices or {})}
         run = create(parent, config.plain(), how, experiment.manifest())
         with run.locked(), _end_logged(run):
             console = Console(run.log)
             console.say(f"run {run.path}")
-            for note in (*notes, *experiment.data.table.notes, *build.path_notes(config), *memory):
+            for note in (*notes, *experiment.data.table.notes, *build.path_notes(config), *plans):
                 console.say(note)
             _fit_and_report(experiment, run, console, started)
     return run

@@ -152,9 +152,11 @@ def rate(node: schema.Optimizer) -> dict[str, Any]:
     return {"lr": getattr(node, "lr", None), "schedule": getattr(node, "schedule", "constant")}
 
 
-def optimizer_notes(config: Config, learner: Learner) -> list[str]:
-    """What to say of the memory that an optimizer takes. Raises UserError where there is not enough."""
-    node, steps = config.optimizer, config.trainer.steps
+def optimizer_notes(node: schema.Optimizer, learner: Learner, steps: int, **words: str) -> list[str]:
+    """What to say of the memory that an optimizer takes. Raises UserError where there is not enough.
+
+    words: as `memory_note` takes them.
+    """
     optimizer = optimizer_for(node, learner, steps)
     if not isinstance(optimizer, InDomain):
         return []
@@ -163,7 +165,7 @@ def optimizer_notes(config: Config, learner: Learner) -> list[str]:
         return optimizer_for(node.model_copy(update={"variant": variant}), learner, steps)  # type: ignore[return-value]
 
     device = moved(learner)[0].device
-    return [memory_note(in_variant, optimizer.variant, steps, free_memory(device))]
+    return [memory_note(in_variant, optimizer.variant, steps, free_memory(device), **words)]
 
 
 def episode_shape(shape: Shape) -> EpisodeShape:

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from metacli import build
 from metacli.checkpoint import load_weights, save_weights
 from metacli.config.registry import component
+from metacli.config.schema.optimizer import InDomain
 from metacli.config.schema.pretrain import ByEpochs
 from metacli.console import Console, Counting
 from metacli.data.batches import Batches
@@ -82,13 +83,7 @@ class Stages:
         classifier = build.build_classifier(config, learner.spec, self.experiment.device)
         backbone_of(classifier).load_state_dict(backbone_of(learner).state_dict())
         metric = self.experiment.headline
-        batches = _BATCHES[learner.spec.kind](
-            self.experiment.data.sources["train"],
-            size=how.batch,
-            held_out=how.held_out,
-            seed=config.seed,
-            purpose="pretrain",
-        )
+        batches = _batches(self.experiment, how)
         optimizer = build.optimizer_for(how.optimizer, classifier, how.epochs * batches.per_epoch)
         quiet = Console(live=False)
         facts = self._train(
@@ -166,6 +161,38 @@ class Stages:
 
     def _note(self, stage: str, facts: Mapping[str, Any]) -> None:
         self.run.update_manifest(stages=self.run.stages() | {stage: dict(facts)})
+
+
+def plans(experiment: Experiment) -> list[str]:
+    """What to say before a run: what is pretrained and for how long, and the memory that it takes beside the network's.
+
+    Raises UserError where there is not enough.
+    """
+    how = experiment.config.pretrain
+    if not isinstance(how, ByEpochs):
+        return []
+    batches, classes = _batches(experiment, how), experiment.learner.spec.train_classes
+    said = (
+        f"pretrain={how.name} comes first: {how.epochs} epochs of {batches.per_epoch} steps, on {len(batches.rows)} "
+        f"{batches.what} of {classes} meta-train classes"
+    )
+    if not isinstance(how.optimizer, InDomain):
+        return [said]
+    classifier = build.build_classifier(
+        build.unloaded(experiment.config), experiment.learner.spec, experiment.device
+    )
+    words = {"key": "pretrain.optimizer", "fewer": "pretrain.moves=[head], or an optimizer such as adam"}
+    return [said, *build.optimizer_notes(how.optimizer, classifier, how.epochs * batches.per_epoch, **words)]
+
+
+def _batches(experiment: Experiment, how: ByEpochs) -> Any:
+    return _BATCHES[experiment.learner.spec.kind](
+        experiment.data.sources["train"],
+        size=how.batch,
+        held_out=how.held_out,
+        seed=experiment.config.seed,
+        purpose="pretrain",
+    )
 
 
 def begun(run: RunFolder) -> bool:

@@ -397,3 +397,31 @@ def doubled(episode: Episode) -> Episode:
         replace(part, inputs={"x": part.inputs["x"].double()}) for part in (episode.support, episode.query)
     )
     return replace(episode, support=support, query=query)
+
+
+@pytest.mark.parametrize("optimizer", ["metagrad", "adaptive_metagrad"])
+def test_pretraining_is_announced_with_its_length_and_the_memory_of_its_optimizer(optimizer, train):
+    run = train(*UNTRAINED, f"optimizer@pretrain.optimizer={optimizer}", "pretrain.optimizer.radius=0.5")
+    log = (run.path / "log.txt").read_text()
+    assert (
+        "pretrain=supervised comes first: 4 epochs of 4 steps, on 162 images of 9 meta-train classes" in log
+    )
+    assert "the pretrain.optimizer keeps " in log
+    told = [row["loss"] for row in rows(run)]
+    assert told[-1] < told[0]
+    assert ("pretrain.optimizer.grad_bound" in run.manifest().get("calibrated", {})) == (
+        optimizer == "metagrad"
+    )
+
+
+def test_a_pretraining_that_needs_more_memory_than_is_free_is_refused_before_a_run(
+    train, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(build, "free_memory", lambda device: 200_000)
+    with pytest.raises(UserError) as error:
+        train(*UNTRAINED, "optimizer@pretrain.optimizer=metagrad", "pretrain.optimizer.variant=full")
+    said = str(error.value)
+    assert "pretrain.optimizer.variant=full: " in said
+    assert "what fits: pretrain.optimizer.variant=coordinate (" in said
+    assert "parameters: pretrain.moves=[head], or an optimizer such as adam" in said
+    assert not (tmp_path / "run").exists()

@@ -136,22 +136,28 @@ class InDomain(Optimizer):
         return total
 
 
-def memory_note(of: Callable[[Variant], InDomain], variant: Variant, steps: int, free: int) -> str:
+def memory_note(
+    of: Callable[[Variant], InDomain],
+    variant: Variant,
+    steps: int,
+    free: int,
+    *,
+    key: str = "optimizer",
+    fewer: str = "paradigm.moves.outer=[head]",
+) -> str:
     """What the state will take. Raises UserError, with what would fit, where that is more than is free.
 
-    of: the optimizer in another variant.
+    of: the optimizer in another variant · key: what its settings begin with · fewer: a setting that moves less.
     """
     needs = {name: of(name).memory(steps) for name in VARIANTS}
     optimizer = of(variant)
     count = sum(parameter.numel() for group in optimizer.param_groups for parameter in group["params"])
     if needs[variant] <= free:
-        return f"the optimizer keeps {size(needs[variant])} for {count} parameters"
-    fitting = [
-        f"optimizer.variant={name} ({size(bytes_)})" for name, bytes_ in needs.items() if bytes_ <= free
-    ]
-    fewer = int(count * (free / needs[variant]) ** (0.5 if variant == "full" else 1.0))
-    fitting.append(f"{variant} of at most {fewer} parameters: paradigm.moves.outer=[head]")
+        return f"the {key} keeps {size(needs[variant])} for {count} parameters"
+    fitting = [f"{key}.variant={name} ({size(bytes_)})" for name, bytes_ in needs.items() if bytes_ <= free]
+    most = int(count * (free / needs[variant]) ** (0.5 if variant == "full" else 1.0))
+    fitting.append(f"{variant} of at most {most} parameters: {fewer}")
     raise UserError(
-        f"optimizer.variant={variant}: {size(needs[variant])} for {count} parameters, and {size(free)} are free",
+        f"{key}.variant={variant}: {size(needs[variant])} for {count} parameters, and {size(free)} are free",
         f"what fits: {', or '.join(fitting)}",
     )
