@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from metacli.errors import UserError
     from metacli.library.predictor import ClassPredictor, Predictions
     from metacli.library.runs import FinishedRun, evaluate, train
+    from metacli.library.tags import TaggedSentences, TagPredictor
     from metacli.library.trained import TrainedLearner, load
 
 __version__ = "0.1.0"
@@ -21,6 +22,8 @@ __all__ = [
     "ClassPredictor",
     "FinishedRun",
     "Predictions",
+    "TagPredictor",
+    "TaggedSentences",
     "TrainedLearner",
     "UserError",
     "evaluate",
@@ -37,6 +40,8 @@ _MODULES = {
     "ClassPredictor": "library.predictor",
     "FinishedRun": "library.runs",
     "Predictions": "library.predictor",
+    "TagPredictor": "library.tags",
+    "TaggedSentences": "library.tags",
     "TrainedLearner": "library.trained",
     "UserError": "errors",
     "evaluate": "library.runs",

@@ -134,6 +134,7 @@ class Experiment:
             "processes": self.ranks.world,
             "chunk": self.chunk,
             "task": asdict(self.learner.spec),
+            **({"types": table.names("train")} if self.learner.spec.kind == "tag" else {}),
             "data": {
                 "fingerprint": table.fingerprint,
                 "splits": table.split_fingerprint,

@@ -37,18 +37,21 @@ class Columns:
     scheme: Scheme
     encoding: str
 
-    def read(self, path: Path) -> tuple[list[Sentence], int]:
-        """The sentences of a file, and how many tags had to be mended. Raises UserError, which names file and line."""
+    def read(self, path: Path, named: str) -> tuple[list[Sentence], int]:
+        """The sentences of a file, and how many tags had to be mended.
+
+        named: what names the file. Raises UserError, which says that and the line.
+        """
         sentences, mended = [], 0
         words: list[str] = []
         tags: list[tuple[str, str]] = []
         width = 0
-        for number, line in enumerate([*self._text(path).split("\n"), ""], 1):
+        for number, line in enumerate([*self._text(path, named).split("\n"), ""], 1):
             line = line.removesuffix("\r")
             if line.strip() and not (self.comment and line.startswith(self.comment)):
                 parts = self._parts(line)
                 width = width or len(parts)
-                word, tag = self._word_and_tag(parts, width, f"{path}, line {number}")
+                word, tag = self._word_and_tag(parts, width, f"{named}, line {number}")
                 if word != _DOCUMENT:
                     words.append(word)
                     tags.append(tag)
@@ -59,19 +62,19 @@ class Columns:
                 words, tags = [], []
         return sentences, mended
 
-    def _text(self, path: Path) -> str:
+    def _text(self, path: Path, named: str) -> str:
         try:
             content = path.read_bytes()
         except OSError as error:
             raise UserError(
-                f"cannot read {path}: {error.strerror}", "see dataset.root, dataset.train, val and test"
+                f"{named}: cannot read {path}: {error.strerror}", "check the path and its permissions"
             ) from error
         try:
             return content.decode(self.encoding).removeprefix("\ufeff")
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
             raise UserError(
-                f"{path}, line {line}: byte 0x{content[error.start]:02x} is not {self.encoding.upper()}",
+                f"{named}, line {line}: byte 0x{content[error.start]:02x} is not {self.encoding.upper()}",
                 "name what the file is in: dataset.encoding=latin-1, cp1252, gb18030, ...",
             ) from error
 

@@ -40,6 +40,8 @@ class Conll:
     splits' types with most of its entities if foreign types are masked, else nowhere.
 
     unseen: of val and test only the types that train lacks, and of test those that val lacks.
+
+    limit: of a split only so many of its sentences, drawn by `split_seed`; 0 for all.
     """
 
     def __init__(
@@ -62,6 +64,9 @@ class Conll:
         split: str,
         split_sizes: Sequence[float],
         split_seed: int,
+        limit_train: int,
+        limit_val: int,
+        limit_test: int,
     ) -> None:
         self.root = Path(root)
         self.files = dict(zip(SPLITS, (train, val, test), strict=True))
@@ -73,6 +78,7 @@ class Conll:
         self.split = split
         self.split_sizes = split_sizes
         self.split_seed = split_seed
+        self.limits = dict(zip(SPLITS, (limit_train, limit_val, limit_test), strict=True))
 
     def describe(self) -> Description:
         """Entities of each type in each split. Raises UserError where files are missing or not as they should be."""
@@ -92,11 +98,7 @@ class Conll:
         listing = self._read()
         sentences = listing.sentences
         classes = tuple(sorted({kind for sentence in sentences for kind in sentence.types if kind}))
-        if not classes:
-            raise UserError(
-                f"dataset.root={self.root}: no word of its {len(sentences)} sentences is of an entity",
-                f"is dataset.tag={self.columns.tag} the column of the tags?",
-            )
+        self._check_columns(sentences, classes)
         ids = {name: place for place, name in enumerate(classes)} | {"": -1}
         types = np.array([ids[kind] for sentence in sentences for kind in sentence.types], np.int64)
         starts = np.array([start for sentence in sentences for start in sentence.starts], np.bool_)
@@ -126,11 +128,30 @@ class Conll:
         mended = 0
         for split, patterns in self.files.items():
             for file in self._named(split, patterns):
-                found, count = self.columns.read(file)
+                where = f"dataset.{split}={file.relative_to(self.root).as_posix()}"
+                found, count = self.columns.read(file, where)
                 sentences += found
                 given += [split] * len(found)
                 mended += count
         return _Listing(sentences, given, mended)
+
+    def _check_columns(self, sentences: Sequence[Sentence], types: Sequence[str]) -> None:
+        """What every line allows, and all of them together do not."""
+        if not types:
+            raise UserError(
+                f"dataset.root={self.root}: no word of its {len(sentences)} sentences is of an entity",
+                f"is dataset.tag={self.columns.tag} the column of the tags?",
+            )
+        if self.columns.scheme == "types" and all(name[0] in "BIESM" and name[1:2] == "-" for name in types):
+            raise UserError(
+                f"dataset.scheme=types: every type has a prefix, as {types[0]} has",
+                "tags that are written so are dataset.scheme=bio2, io, iob1, bioes or bmes",
+            )
+        if all(map(_counts_up, sentences)) and any(len(sentence.words) > 1 for sentence in sentences):
+            raise UserError(
+                f"dataset.word={self.columns.word}: that column numbers the words of every sentence",
+                "say which one holds them: dataset.word=1, or from the end: dataset.word=-2",
+            )
 
     def _named(self, split: str, patterns: Sequence[str]) -> Iterator[Path]:
         for pattern in patterns:
@@ -158,12 +179,13 @@ class Conll:
                 f"dataset.{poor[0]}: no sentence for {' and '.join(poor)}",
                 "name files for each of train, val and test; dataset.split_by=item splits those of train alone",
             )
+        drawn = self._drawn(rows)
         splits: dict[str, np.ndarray] = {}
         for split in SPLITS:
-            occurring = np.flatnonzero(table.mentions[rows[split]].any(0))
+            occurring = np.flatnonzero(table.mentions[drawn[split]].any(0))
             before = [ids for ids in splits.values() if self.unseen]
             splits[split] = np.setdiff1d(occurring, np.concatenate([occurring[:0], *before]))
-        return splits, rows
+        return splits, drawn
 
     def _shared_out(self, rows: np.ndarray, splits: Sequence[str]) -> Splits:
         """Sentences to some splits, by the shares of `split_sizes`."""
@@ -197,7 +219,20 @@ class Conll:
         most = inside.argmax(0)
         usable = inside.any(0) if self.foreign == "mask" else (inside > 0).sum(0) == 1
         rows = {split: np.flatnonzero(usable & (most == place)) for place, split in enumerate(SPLITS)}
-        return splits, rows
+        return splits, self._drawn(rows)
+
+    def _drawn(self, rows: Splits) -> Splits:
+        """Of each split no more than its limit; what is drawn depends on no other split."""
+        import numpy as np
+
+        def drawn(place: int, split: str) -> np.ndarray:
+            all_of_it, limit = rows[split], self.limits[split]
+            if not 0 < limit < len(all_of_it):
+                return all_of_it
+            random = np.random.Generator(np.random.PCG64([self.split_seed, place]))
+            return np.sort(random.choice(all_of_it, limit, replace=False))
+
+        return {split: drawn(place, split) for place, split in enumerate(SPLITS)}
 
     def _notes(self, listing: _Listing) -> tuple[str, ...]:
         if not listing.mended:
@@ -206,3 +241,11 @@ class Conll:
             f"{listing.mended} tags go on with an entity that there is not, and begin one "
             f"(dataset.scheme={self.columns.scheme})",
         )
+
+
+def _counts_up(sentence: Sentence) -> bool:
+    """Whether its words are numbers, each one more than that before."""
+    first = sentence.words[0]
+    if not first.isdecimal():
+        return False
+    return sentence.words == tuple(str(int(first) + place) for place in range(len(sentence.words)))

@@ -90,6 +90,10 @@ class TaggedTable:
         tags = np.where(inside, 2 - (self.starts[words] & (self.tags == "bio")), 0)
         return self.types[words], tags, np.isin(words, self.offsets[rows])
 
+    def names(self, split: str) -> list[str]:
+        """Of the types of a split."""
+        return [self.classes[c] for c in self.splits[split].tolist()]
+
     @property
     def counts(self) -> dict[str, Any]:
         """For the manifest."""

@@ -78,7 +78,8 @@ def texts_of_folders(root: Path, encoding: str) -> list[Line]:
 
 
 def texts_of_hub(name: str, columns: Columns) -> list[Line]:
-    """A data set of the Hugging Face hub, or of its local cache, by the package datasets."""
+    """A data set of the Hugging Face hub, or of its local cache, by the package datasets. A row whose label is kept
+    back, −1 there, is left out."""
     if find_spec("datasets") is None:
         raise UserError(
             f"dataset.hub={name}: the package datasets is not installed", 'pip install "metacli[datasets]"'
@@ -96,7 +97,9 @@ def texts_of_hub(name: str, columns: Columns) -> list[Line]:
     for part, rows in parts.items():
         names = getattr(rows.features.get(columns.label), "names", None)
         for number, row in enumerate(rows):
-            if names and isinstance(row.get(columns.label), int) and row[columns.label] >= 0:
+            if names and isinstance(row.get(columns.label), int):
+                if row[columns.label] < 0:
+                    continue
                 row = row | {columns.label: names[row[columns.label]]}
             line = _line(row, f"dataset.hub={name}, {part} row {number}", columns)
             found.append(line._replace(split=line.split or SPLIT_NAMES.get(part.lower(), "")))

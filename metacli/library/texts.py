@@ -9,6 +9,7 @@ from torch import Tensor
 
 from metacli.data.texts import Tokenizer
 from metacli.errors import UserError
+from metacli.letters import brief
 
 Strings = str | Iterable[str]
 
@@ -23,7 +24,7 @@ class TextReader:
 
     def __call__(self, texts: Strings) -> Tensor:
         """[N, L] int64, −1 = padding, on the device. Raises UserError where one is empty or no text."""
-        given = [texts] if isinstance(texts, str) else list(texts)
+        given = listed(texts)
         if not given:
             raise UserError("no texts", "give at least one")
         for number, text in enumerate(given):
@@ -31,3 +32,12 @@ class TextReader:
                 raise UserError(f"texts: number {number} is empty or no string", "leave it out")
         ids = self.tokenizer.texts([" ".join(text.split()) for text in given]).ids
         return torch.from_numpy(ids).long().to(self.device)
+
+
+def listed(texts: Strings) -> list[str]:
+    """Raises UserError where it is neither a string nor several."""
+    if isinstance(texts, str):
+        return [texts]
+    if isinstance(texts, bytes) or not isinstance(texts, Iterable):
+        raise UserError(f"texts: {brief(repr(texts))} is no text", "give a string, or a list of strings")
+    return list(texts)

@@ -6,7 +6,7 @@ predictor("new.jpg").labels
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
@@ -20,14 +20,16 @@ from metacli.config.construct import construct
 from metacli.config.registry import component
 from metacli.config.schema import Config
 from metacli.config.validate import validate
+from metacli.data.tagged import Tags
 from metacli.episode import Examples, Predictor, TaskSpec
 from metacli.errors import UserError
 from metacli.learner import Learner
 from metacli.library.images import ImageReader, Images
 from metacli.library.labels import Label, numbered
 from metacli.library.predictor import ClassPredictor, exactly
+from metacli.library.tags import Sentences, TagPredictor, TagReader
 from metacli.library.texts import Strings, TextReader
-from metacli.rundir import RunFolder
+from metacli.rundir import RunFolder, open_run
 from metacli.runtime import resolve_device, usual_tensors
 from metacli.weights import load_into
 
@@ -70,21 +72,29 @@ class TrainedLearner:
     @overload
     def adapt(self, support: Examples) -> Predictor: ...
     @overload
+    def adapt(  # type: ignore[overload-overlap]  # a text's label may be a tuple of strings
+        self, support: Sentences, labels: Iterable[Sequence[str]]
+    ) -> TagPredictor: ...
+    @overload
     def adapt(self, support: Images | Strings, labels: Iterable[Label]) -> ClassPredictor[Label]: ...
 
     def adapt(
-        self, support: Images | Strings | Examples, labels: Iterable[Label] | None = None
-    ) -> ClassPredictor[Label] | Predictor:
-        """Learn classes from a few labelled images or texts. Nothing of the learner changes: adapt it as you like.
+        self, support: Images | Strings | Sentences | Examples, labels: Iterable[Label] | None = None
+    ) -> ClassPredictor[Label] | TagPredictor | Predictor:
+        """Learn classes from a few labelled images or texts, or types of entities from tagged sentences. Nothing of the
+        learner changes: adapt it as you like.
 
-        support: images, see `ImageReader`, or texts · labels: one for each, any hashable values; a class may have more
-        of them than another. Examples of T tasks, which bring their own labels, give a core Predictor.
+        support: images, see `ImageReader`, texts, or sentences, see `TagReader` · labels: one for each, any hashable
+        values; a class may have more of them than another; of a sentence the tags of its words. Examples of T tasks,
+        which bring their own labels, give a core Predictor.
         Raises UserError where items and labels do not fit each other or the network, and where a head that is built
         for so many classes (MAML's) is given another number.
         """
         with exactly(self.device):
             if isinstance(support, Examples):
                 return self.learner.adapt(support.to(self.device))
+            if self.learner.spec.kind == "tag":
+                return self._of_tags(support, labels)  # type: ignore[arg-type]
             self._check_kind()
             read = self._reader()
             items = read(support)  # type: ignore[arg-type]
@@ -92,6 +102,43 @@ class TrainedLearner:
             self._check_ways(len(classes))
             examples = _one_task(items, numbers, len(classes)).to(self.device)
             return ClassPredictor(classes, self.learner.adapt(examples), read)
+
+    def tagger(self) -> TagPredictor:
+        """Of a run of `paradigm=tagger`: what tags words by the types that it was trained on, without a support set.
+
+        Raises UserError for a run of another method, which `adapt` is for.
+        """
+        if not component("paradigm", self.config.paradigm.name).whole:
+            raise UserError(
+                f"{self.run}: {self.config.paradigm.name} learns its types from examples",
+                "give it some: learner.adapt(sentences, tags)",
+            )
+        types = open_run(self.run).manifest().get("types")
+        if types is None:
+            raise UserError(
+                f"{self.run}: made by an earlier metacli, which did not write down the types",
+                f"train it again: metacli rerun {self.run}",
+            )
+        reader = self._tag_reader()
+        with exactly(self.device):
+            _, nothing = reader.support("-", [["B-any"]])
+            return TagPredictor(tuple(types), self.learner.adapt(nothing), reader)
+
+    def _of_tags(self, sentences: Sentences, tags: Iterable[Sequence[str]] | None) -> TagPredictor:
+        name = self.config.paradigm.name
+        if component("paradigm", name).whole:
+            raise UserError(
+                f"{self.run}: {name} knows the types that it was trained on, and learns no others",
+                "learner.tagger() tags by those; a method that learns types from examples: paradigm=structshot",
+            )
+        reader = self._tag_reader()
+        types, examples = reader.support(sentences, tags)
+        self._check_ways(len(types))
+        return TagPredictor(types, self.learner.adapt(examples), reader)
+
+    def _tag_reader(self) -> TagReader:
+        tags: Tags = "bio" if self.learner.spec.per_class == 2 else "io"
+        return TagReader(build_tokenizer(self.config), tags, self.device)
 
     def _reader(self) -> ImageReader | TextReader:
         if tokenizer := build_tokenizer(self.config):
@@ -107,11 +154,12 @@ class TrainedLearner:
             )
 
     def _check_ways(self, ways: int) -> None:
-        name, trained = self.config.paradigm.name, self.learner.spec.outputs
+        name, spec = self.config.paradigm.name, self.learner.spec
+        trained = (spec.outputs - 1) // spec.per_class if spec.kind == "tag" else spec.outputs
         if component("paradigm", name).fixed_ways and ways != trained:
             raise UserError(
                 f"{ways} classes: the head of {name} is built for {trained}",
-                f"give images of {trained} classes, or train with episode.train.ways={ways} (val and test, too),"
+                f"give examples of {trained} classes, or train with episode.train.ways={ways} (val and test, too),"
                 " or a paradigm without a fixed head: paradigm=protonet",
             )
 

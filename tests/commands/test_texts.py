@@ -66,6 +66,8 @@ def test_a_trained_run_answers_single_texts_as_its_report_does(run):
     for mistake in ([], ["word1", " "], [1]):
         with pytest.raises(UserError):
             predictor(mistake)
+    with pytest.raises(UserError, match="texts: 5 is no text"):
+        predictor(5)
 
 
 def test_items_of_no_class_are_told_apart_by_a_threshold_from_validation(

@@ -37,6 +37,8 @@ CONTEXT = {
 
 LATER = {
     "CNN": {"padding", "slope"},
+    "Conll": {"limit"},
+    "Limit": {"train", "val", "test"},
     "Config": {"attack", "features", "head", "pretrain"},
     "Device": {"processes"},
     "Supervised": {"moves"},

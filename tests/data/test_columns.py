@@ -21,7 +21,7 @@ def read(tmp_path):
     def read(content, **form):
         path = tmp_path / "train.txt"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return Columns(**USUAL | form).read(path)
+        return Columns(**USUAL | form).read(path, "dataset.train=train.txt")
 
     return read
 
@@ -78,7 +78,9 @@ def test_blanks_that_are_letters_of_their_own_part_no_columns_and_no_lines(read)
 def test_another_encoding_is_read_when_it_is_named(read):
     content = "Köln B-LOC\n".encode("latin-1")
     assert read(content, encoding="latin-1")[0][0].words == ("Köln",)
-    with pytest.raises(UserError, match=r"train.txt, line 2: byte 0xf6 is not UTF-8") as raised:
+    with pytest.raises(
+        UserError, match=r"^dataset.train=train.txt, line 2: byte 0xf6 is not UTF-8"
+    ) as raised:
         read(b"a O\n" + content)
     assert "dataset.encoding=" in raised.value.hint
 

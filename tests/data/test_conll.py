@@ -37,6 +37,9 @@ USUAL = {
     "split": "seeded",
     "split_sizes": [0.5, 0.2, 0.3],
     "split_seed": 0,
+    "limit_train": 0,
+    "limit_val": 0,
+    "limit_test": 0,
 }
 
 
@@ -143,6 +146,19 @@ def test_without_other_files_the_sentences_are_split(make):
     assert sorted(np.concatenate(list(table.rows.values()))) == list(range(300))
     assert all(len(ids) == 6 for ids in table.splits.values())
     assert table.class_overlap == 6
+
+
+def test_a_limit_is_a_sample_that_no_other_split_changes(make):
+    whole, cut = make().build(), make(limit_test=30).build()
+    assert {split: len(rows) for split, rows in cut.rows.items()} == {"train": 150, "val": 60, "test": 30}
+    assert set(cut.rows["test"]) < set(whole.rows["test"])
+    assert cut.rows["test"].tolist() != whole.rows["test"][:30].tolist()
+    again = make(limit_test=30, limit_train=9, limit_val=500).build()
+    assert np.array_equal(again.rows["test"], cut.rows["test"])
+    assert np.array_equal(again.rows["val"], whole.rows["val"])
+    named = make({"train.txt": text(), "other.txt": text(7)}, test=["other.txt"], limit_test=9).build()
+    assert np.all(named.mentions[named.rows["test"]][:, named.splits["test"]].any(0))
+    assert len(make(split_by="class", split_sizes=[2, 2, 2], limit_val=5).build().rows["val"]) == 5
 
 
 def test_types_are_split_and_a_sentence_goes_with_them(make, tmp_path):
@@ -266,7 +282,9 @@ def drawn(table, seed=0) -> str:
     ("options", "said"),
     [
         ({"train": ["trian.txt"]}, 'did you mean "train.txt"'),
+        ({"tag": 0}, "dataset.train=train.txt, line 1: tag"),
         ({"tag": 0}, "is none of scheme bio2: O, B-TYPE, I-TYPE"),
+        ({"scheme": "types"}, "dataset.scheme=types: every type has a prefix, as B-a has"),
         ({"split_by": "domain"}, "no sentence for val and test"),
         ({"split_sizes": [0.5, 0.5]}, "three shares are wanted"),
         ({"split_by": "class", "split_sizes": [4, 2, 1]}, "cannot split 6 types so"),
@@ -277,6 +295,21 @@ def test_a_mistake_is_answered_in_two_lines(options, said, make):
         make(**options).build()
     assert said in str(raised.value)
     assert len(str(raised.value).splitlines()) <= 2
+
+
+def test_a_column_that_numbers_words_is_not_taken_for_them(make):
+    numbered = {"train.txt": "0 a O\n1 b B-x\n2 c O\n\n0 d B-x\n\n" * 4}
+    with pytest.raises(UserError, match=r"dataset\.word=0: that column numbers the words") as raised:
+        make(numbered).build()
+    assert "dataset.word=1" in raised.value.hint
+    assert make(numbered, word=1).build().words[0] == ("a", "b", "c")
+    years = {"train.txt": "1999 O\n2000 O\nParis B-x\n\n7 B-x\n\n" * 4}
+    assert make(years).build().words[1] == ("7",)
+
+
+def test_types_that_hold_hyphens_are_types(make):
+    files = {"train.txt": "a O\nb I-95\nc x-y\n\n" * 4}
+    assert make(files, scheme="types").build().classes == ("I-95", "x-y")
 
 
 @pytest.mark.skipif(not (DATA / "crossner").exists(), reason="METACLI_DATA names no folder with crossner")

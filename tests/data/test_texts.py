@@ -1,7 +1,11 @@
 import json
 import os
+import sys
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -42,6 +46,52 @@ def files(root: Path | str, **changes) -> TextFiles:
 
 
 ROWS = [("where is it", "place"), ("a, b", "list"), ("wo ist ës", "place"), ("now", "time"), ("then", "time")]
+
+
+class Part(list):
+    """Rows of a part of a data set, as the package datasets has them; a class is a number, of which it has the name."""
+
+    features: ClassVar = {
+        "text": SimpleNamespace(),
+        "label": SimpleNamespace(names=["list", "place", "time"]),
+    }
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    def load_dataset(name):
+        if name != "owner/name":
+            raise OSError(f"{name} is not there\nat all")
+        numbers = {"place": 1, "list": 0, "time": 2}
+        rows = Part({"text": text, "label": numbers[label]} for text, label in ROWS)
+        return {
+            "train": Part(rows[:3]),
+            "validation": Part(rows[3:]),
+            "test": Part([rows[0] | {"label": -1}]),
+        }
+
+    module = ModuleType("datasets")
+    module.load_dataset = load_dataset
+    module.__spec__ = ModuleSpec("datasets", None)
+    monkeypatch.setitem(sys.modules, "datasets", module)
+
+
+def test_a_data_set_of_the_hub_is_read_with_the_names_of_its_classes(hub):
+    table = files("", hub="owner/name").build()
+    assert table.classes == ("list", "place", "time")
+    named = [(text, table.classes[label]) for text, label in zip(table.items, table.labels, strict=True)]
+    assert named == ROWS
+    own = files("", hub="owner/name", split="own").build()
+    assert {split: ids.tolist() for split, ids in own.splits.items()} == {
+        "train": [0, 1],
+        "val": [2],
+        "test": [],
+    }
+    with pytest.raises(UserError) as raised:
+        files("", hub="owner/nowhere").build()
+    assert str(raised.value).startswith(
+        "dataset.hub=owner/nowhere: cannot load it: owner/nowhere is not there\n"
+    )
 
 
 def written(root: Path, form: str) -> Path:

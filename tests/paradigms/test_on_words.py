@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from metacli import api, experiment
+import metacli
+from metacli import api, build, experiment
 from metacli.config.compatibility import check
 from metacli.config.compose import composed, values_of
 from metacli.config.construct import construct
@@ -221,6 +222,70 @@ def test_a_config_becomes_a_report_and_a_run_is_repeated(method, tags, config_of
     assert built.evaluate("test", Console()).result_hash == run.manifest()["result_hash"]
 
 
+def answers_of(run, predictor, rows):
+    """(what Python says, what predictions.csv says) of the sentences that an episode asked."""
+    sentences = {}
+    for row in rows:
+        sentences.setdefault((row["episode"], row["row"]), []).append((row["word"], row["predicted"]))
+    found = predictor([[word for word, _ in own] for own in sentences.values()])
+    return found.tags, [[tag for _, tag in own] for own in sentences.values()]
+
+
+@pytest.mark.parametrize(("method", "tags"), [("nnshot", "io"), ("structshot", "bio")])
+def test_from_python_a_run_tags_sentences_as_its_report_does(method, tags, config_of, tmp_path):
+    config = config_of(method, f"dataset.tags={tags}", "dataset.limit.test=40")
+    run = api.train(config, tmp_path)
+    built = experiment.assemble(config)
+    source = built.data.sources["test"]
+    episode = next(source.fixed_episodes(source.sampler(build.episode_shape(config.episode.test)), 1))
+    table, support = built.data.table, episode.support
+    shown = [row for row in support.rows[0].tolist() if row >= 0]
+    types = [table.classes[c] for c in support.classes[0].tolist()]
+    gold = [
+        [_tag(label, tags, types) for label in labels if label >= 0] for labels in support.labels[0].tolist()
+    ]
+    learner = metacli.load(run.path)
+    predictor = learner.adapt([table.words[row] for row in shown], gold[: len(shown)])
+    assert sorted(predictor.types) == sorted(types)
+    said, kept = answers_of(run, predictor, [row for row in words_of(run) if row["episode"] == "0"])
+    assert said == kept
+    one = predictor(" ".join(table.words[shown[0]]))
+    assert method != "nnshot" or one.tags[0] == gold[0]  # each of its words is nearest to itself
+    entity = one.entities[0][0]
+    assert entity.text == " ".join(one.words[0][entity.first : entity.last + 1])
+    assert entity.type in types
+
+
+def _tag(label, tags, types):
+    if label == 0:
+        return "O"
+    return f"I-{types[label - 1]}" if tags == "io" else f"{'IB'[label % 2]}-{types[(label - 1) // 2]}"
+
+
+MARKED = (["word1 word2"], [["B-x", "O"]])
+
+
+MISTAKES = [
+    (lambda learner: learner.adapt(5, [["O"]]), "sentences: 5 is no sentence"),
+    (lambda learner: learner.adapt([], []), "no sentences"),
+    (lambda learner: learner.adapt(["word1", " "], [["O"], []]), "number 1 holds no words"),
+    (lambda learner: learner.adapt(["word1 word2"], [["B-x"]]), "not one for each word of the 1 sentences"),
+    (lambda learner: learner.adapt(["word1"], None), "not one for each word"),
+    (lambda learner: learner.adapt(["word1"], [["x"]]), 'tags of sentence 0: tag "x" is none: O, B-TYPE'),
+    (lambda learner: learner.adapt(["word1"], [["O"]]), "tags: all are O"),
+    (lambda learner: learner.adapt(*MARKED)(5), "sentences: 5 is no sentence"),
+    (lambda learner: learner.tagger(), "nnshot learns its types from examples"),
+]
+
+
+def test_what_is_no_sentence_is_refused_from_python(config_of, tmp_path):
+    learner = metacli.load(api.train(config_of("nnshot"), tmp_path).path)
+    for change, said in MISTAKES:
+        with pytest.raises(UserError) as raised:
+            change(learner)
+        assert said in str(raised.value)
+
+
 def test_a_tagger_is_trained_and_asked_on_whole_splits(config_of, tmp_path):
     learning = ["pretrain.epochs=12", "optimizer@pretrain.optimizer=adam", "pretrain.optimizer.lr=0.01"]
     config = config_of("tagger", "dataset.tags=bio", *learning)
@@ -242,6 +307,11 @@ def test_a_tagger_is_trained_and_asked_on_whole_splits(config_of, tmp_path):
     assert "episode" not in "\n".join(line for line in text.splitlines() if "hash" not in line)
     assert "over 60 test sentences" in " ".join(page.split())
     assert not (run.report / "episodes.png").exists()
+    learner = metacli.load(run.path)
+    said, kept = answers_of(run, learner.tagger(), rows)
+    assert said == kept
+    with pytest.raises(UserError, match="tagger knows the types that it was trained on"):
+        learner.adapt(["word1"], [["B-x"]])
 
 
 def test_what_was_learned_of_the_source_helps_on_new_episodes(config_of, tmp_path):

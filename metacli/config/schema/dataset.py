@@ -131,6 +131,14 @@ class Sinusoid(Named):
 Column = Annotated[int, Field(ge=-1000, le=1000), Number]
 
 
+class Limit(Node):
+    """Sentences of each split at most; 0 for all."""
+
+    train: Natural = 0
+    val: Natural = 0
+    test: Natural = 0
+
+
 class Conll(Named):
     root: Folder
     train: Annotated[list[Word], Field(min_length=1)]
@@ -149,6 +157,7 @@ class Conll(Named):
     split: Word
     split_sizes: list[Rate]
     split_seed: Natural
+    limit: Limit = Field(default_factory=Limit)
 
     @model_validator(mode="after")
     def _two_columns(self) -> "Conll":
