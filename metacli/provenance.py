@@ -1,6 +1,7 @@
 """What a result depended on beside its config: versions, machine, threads, code. Written to the manifest."""
 
 import contextlib
+import functools
 import os
 import platform
 import subprocess
@@ -25,6 +26,7 @@ _PACKAGES = (
 )
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "metacli": metacli.__version__}
     for package in _PACKAGES:
@@ -39,8 +41,10 @@ def machine() -> dict[str, Any]:
     return {"system": platform.platform(), "cpu": _cpu(), "cores": os.cpu_count()}
 
 
+@functools.cache
 def code() -> dict[str, Any]:
-    """A digest of metacli's source; in a checkout also its commit, and whether it was changed since."""
+    """A digest of metacli's source; in a checkout also its commit, and whether it was changed since. A process keeps
+    the code that it began with."""
     package = Path(metacli.__file__).parent
     files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".txt"))
     facts: dict[str, Any] = {"source": digest(*(path.read_bytes() for path in files))}

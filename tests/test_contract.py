@@ -3,6 +3,7 @@ does something, is refused, or is said to do nothing. A new paradigm or backbone
 that does not classify is held to it on sinusoids.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
+import yaml
+from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel
 
 from metacli import api, build, experiment
@@ -98,9 +100,9 @@ OWN = {
     "alfa": {"paradigm.inner.steps": 2, "paradigm.inner.eval_steps": 2, "paradigm.inner.initial_decay": 0.01},
     "imaml": {"paradigm.inner.steps": 2, "paradigm.inner.eval_steps": 2, "paradigm.solver.steps": 1},
 }
-# What all methods share is tried with one of each sort: an inner loop that is differentiated through, one that is not,
-# none, an optimizer that comes with it, statistics over a whole step, no training, no classes.
-ALL_SHARE = ("optimizer", "trainer", "device", "report")
+# What all methods share, as evaluation, is tried with one of each sort: an inner loop that is differentiated through,
+# one that is not, none, an optimizer that comes with it, statistics over a whole step, no training, no classes.
+ALL_SHARE = ("episode.val", "episode.test", "optimizer", "trainer", "device", "report")
 ONE_OF_EACH_SORT = {"maml", "reptile", "protonet", "metagrad", "gnn", "nearest_centroid", "joint"}
 # With what a method shows within seconds that it learns, where that is not what others do or takes them too long.
 SLOW_TO_START: dict[str, dict[str, Any]] = {
@@ -140,8 +142,21 @@ def pairs() -> Iterator[tuple[str, str, str, str]]:
                 yield paradigm, kind, backbone, mode
 
 
+@functools.cache
+def _composed(*overrides: str) -> DictConfig:
+    return composed(overrides)[0]
+
+
 def values(*overrides: str, **small: Any) -> dict[str, Any]:
-    config, _ = composed(overrides)
+    """The config of some choices, made small. Each choice is composed by itself, since composing is slow."""
+    first, *others = overrides
+    config = deepcopy(_composed(first))
+    for override in others:
+        key, _, text = override.partition("=")
+        if key in groups():
+            config[key] = deepcopy(_composed(override)[key])
+        else:
+            OmegaConf.update(config, key, yaml.safe_load(text))
     for key, value in (SMALL | OWN.get(config.paradigm.name, {}) | small).items():
         if OmegaConf.select(config, key) is not None:
             OmegaConf.update(config, key, value, merge=False)
@@ -228,7 +243,7 @@ def test_what_trains_gets_better(paradigm, kind, table, tmp_path):
 
 @pytest.mark.parametrize(("paradigm", "kind"), CLAIMS)
 def test_every_setting_does_something_or_is_refused_or_is_said_to_do_nothing(paradigm, kind, ignored):
-    among = ("paradigm", "episode", *(ALL_SHARE if paradigm in ONE_OF_EACH_SORT else ()))
+    among = ("paradigm", "episode.train", *(ALL_SHARE if paradigm in ONE_OF_EACH_SORT else ()))
     chosen = [*DATA[kind], *NETWORK[kind], *WITHOUT_AVERAGES.get(paradigm, [])]
     assert ignored(values(f"paradigm={paradigm}", *chosen), among) == []
 
@@ -375,13 +390,15 @@ def outcome(plain: dict[str, Any], folder: Path) -> tuple[str, ...]:
 
 
 def alternatives(plain: dict[str, Any], among: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """Another value for every setting of some groups, every other one of a choice; and another seed."""
-    for group in among:
-        named = group in groups()
-        schema = (
-            component(group, plain[group]["name"]).schema if named else Config.model_fields[group].annotation
-        )
-        yield from _others(schema, plain[group], group)
+    """Another value for every setting of some nodes, every other one of a choice; and another seed."""
+    for path in among:
+        group, *inner = path.split(".")
+        node, schema = plain[group], Config.model_fields[group].annotation
+        if group in groups():
+            schema = component(group, node["name"]).schema
+        for key in inner:
+            node, schema = node[key], schema.model_fields[key].annotation
+        yield from _others(schema, node, path)
     yield "seed", plain["seed"] + 1
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
-from metacli.metrics import HEADLINE, classification_scores, expected_calibration_error
+from metacli.metrics import HEADLINE, Scores, classification_scores, expected_calibration_error
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,15 @@ class ClassificationResults:
         """[E] share of the queries that were answered rightly."""
         return self.correct.mean(axis=1)
 
+    @cached_property
+    def _scores(self) -> tuple[dict[int, Scores], dict[str, Scores]]:
+        return classification_scores(self.truth, self.predicted)
+
     def values(self) -> Mapping[str, np.ndarray]:
         return {"accuracy": self.accuracy, "loss": self.loss}
 
     def pooled(self) -> Mapping[str, tuple[float, int]]:
-        _, averages = classification_scores(self.truth, self.predicted)
+        _, averages = self._scores
         calibration = expected_calibration_error(self.confidence, self.correct)
         return {
             "macro_f1": (averages["macro"].f1, self.truth.size),
@@ -82,7 +87,7 @@ class ClassificationResults:
         }
 
     def tables(self) -> dict[str, Any]:
-        rows, averages = classification_scores(self.truth, self.predicted)
+        rows, averages = self._scores
         return {
             "per_class": [
                 {"class": self.classes[class_id], **scores._asdict()} for class_id, scores in rows.items()

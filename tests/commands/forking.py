@@ -1,4 +1,5 @@
-"""Starts metacli commands as processes of their own, forked from one that has done the slow imports already.
+"""Starts metacli commands as processes of their own, forked from one that has done the slow imports already. Their
+pictures are blank: to draw one takes longer than to train in a test, and tests/report looks at them.
 
 A request is a line of JSON on standard input, the answer one on standard output:
 {"arguments", "folder", "environment", "output", "terminal", "room"} -> the process's id; {"poll": id} -> its exit code,
@@ -15,16 +16,28 @@ import os
 import sys
 import traceback
 import warnings
+from base64 import b64decode
+from typing import BinaryIO
 
+BLANK = b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
+)
 BUG = 70  # exit code of a command that raised what it should not
 
 
 def serve(modules: list[str]) -> None:
     for module in modules:
         importlib.import_module(module)
+    if figure := sys.modules.get("matplotlib.figure"):
+        figure.Figure.savefig = _blank
+    os.fsync = lambda handle: None  # as in tests/conftest.py
     for line in sys.stdin:
         request = json.loads(line)
         print(json.dumps(_poll(request["poll"]) if "poll" in request else _fork(request)), flush=True)
+
+
+def _blank(figure: object, file: BinaryIO, **_: object) -> None:
+    file.write(BLANK)
 
 
 def _poll(pid: int) -> int | None:
