@@ -49,6 +49,17 @@ def remove_partial(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def last_lines(path: Path, count: int) -> list[str]:
+    """Of a text that may be long; none where there is no such file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 32_000))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return []
+    return lines[-count:]
+
+
 def write_json(path: Path, value: Any) -> None:
     write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import secrets
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,15 @@ from typing import Any, TextIO
 import yaml
 
 from metacli.errors import UserError
-from metacli.files import cannot_write, digest, remove_partial, user_path, write_atomic, write_json
+from metacli.files import (
+    cannot_write,
+    digest,
+    last_lines,
+    remove_partial,
+    user_path,
+    write_atomic,
+    write_json,
+)
 
 FORMAT = 1  # of a run folder; raised when an older metacli could not read it
 FAILED = "failed: "  # how the line of the log begins that says so
@@ -58,6 +67,15 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         return (self.report / "report.json").exists()
+
+    @property
+    def failure(self) -> str:
+        """Why the work on it ended: the last line of its log. Empty where that says nothing of a failure."""
+        for line in last_lines(self.path / "log.txt", 1):
+            said = " ".join(line.split(" ")[2:])  # after date and time
+            if said.startswith(FAILED):
+                return said.removeprefix(FAILED)
+        return ""
 
     def config(self) -> dict[str, Any]:
         return self.sealed("config.yaml")
@@ -171,6 +189,10 @@ def require_writable(parent: Path) -> None:
         raise _not_writable(parent, f"{above} is a file")
     if not os.access(above, os.W_OK | os.X_OK):
         raise _not_writable(parent, f"no permission to write to {above}")
+    try:
+        tempfile.TemporaryFile(dir=above).close()
+    except OSError as error:  # where root, too, can write nothing: a disk that is read or full, /proc
+        raise _not_writable(parent, error.strerror or str(error)) from error
 
 
 def open_run(path: str | os.PathLike[str], key: str = "") -> RunFolder:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from metacli.errors import UserError
+from metacli.files import last_lines
 from metacli.metrics import METRICS, shown
-from metacli.rundir import FAILED, RunFolder
+from metacli.rundir import RunFolder
 
 STATUSES = ("finished", "running", "interrupted", "failed", "damaged")
 
@@ -109,17 +110,6 @@ def read_run(folder: RunFolder) -> Run:
         return Run(folder, "damaged", error.problem, changed)
 
 
-def last_lines(path: Path, count: int) -> list[str]:
-    """Of a text that may be long; none where there is no such file."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - 32_000))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return []
-    return lines[-count:]
-
-
 def _folders(folder: Path) -> Iterator[RunFolder]:
     """What is below a run, such as its evaluations, is part of it."""
     for root, folders, files in os.walk(folder):
@@ -134,11 +124,8 @@ def _status(folder: RunFolder) -> tuple[str, str]:
         return "running", ""
     if folder.finished:
         return "finished", ""
-    for line in last_lines(folder.path / "log.txt", 1):
-        said = " ".join(line.split(" ")[2:])  # after date and time
-        if said.startswith(FAILED):
-            return "failed", said.removeprefix(FAILED)
-    return "interrupted", ""
+    reason = folder.failure
+    return ("failed", reason) if reason else ("interrupted", "")
 
 
 def _last_row(folder: RunFolder) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 
 from metacli.data.table import cached
 from metacli.errors import UserError
-from metacli.files import cache_folder, remove_partial, user_path, write_atomic
+from metacli.files import cache_folder, last_lines, remove_partial, user_path, write_atomic
 
 
 @pytest.fixture
@@ -95,3 +95,10 @@ def test_who_has_no_home_is_asked_for_a_cache(monkeypatch):
     with pytest.raises(UserError, match="no home folder") as refused:
         cache_folder()
     assert refused.value.hint == "name one: METACLI_CACHE=DIR"
+
+
+def test_only_the_end_of_a_long_text_is_read(tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_bytes(b"\xff" * 100_000 + b"\nlast but one\nlast\n")
+    assert last_lines(path, 2) == ["last but one", "last"]
+    assert last_lines(tmp_path / "none", 2) == []

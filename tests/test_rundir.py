@@ -176,6 +176,12 @@ def test_a_place_that_can_be_written_is_known_before_anything_is(tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self"), reason="no folder here that nobody can write to")
+def test_a_folder_that_root_cannot_write_to_either_is_named():
+    with pytest.raises(UserError, match=r"run\.root: cannot create /proc/runs: "):
+        require_writable(Path("/proc/runs"))
+
+
 def test_a_file_where_a_folder_should_be_is_named(tmp_path):
     (tmp_path / "runs").write_text("")
     for attempt in (require_writable, lambda parent: create(parent, CONFIG, HOW, {})):

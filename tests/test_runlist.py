@@ -9,7 +9,7 @@ import pytest
 
 from metacli.errors import UserError
 from metacli.rundir import RunFolder, create
-from metacli.runlist import last_lines, read_run, runs_below
+from metacli.runlist import read_run, runs_below
 
 CONFIG = {
     "seed": 3,
@@ -140,13 +140,6 @@ def test_the_step_is_that_of_the_last_whole_line_of_the_history(run):
 )
 def test_the_age_is_one_number_and_its_unit(seconds, age, tmp_path):
     assert read_run(make(tmp_path, ago=seconds)).age == age
-
-
-def test_only_the_end_of_a_long_text_is_read(tmp_path):
-    path = tmp_path / "log.txt"
-    path.write_bytes(b"\xff" * 100_000 + b"\nlast but one\nlast\n")
-    assert last_lines(path, 2) == ["last but one", "last"]
-    assert last_lines(tmp_path / "none", 2) == []
 
 
 def test_a_thousand_runs_are_listed_in_about_a_second(run, tmp_path):

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from metacli.errors import UserError
-from metacli.files import user_path
+from metacli.files import last_lines, user_path
 from metacli.letters import brief, printable
 from metacli.report import wording
 from metacli.report.read import read_file, read_report
 from metacli.report.tables import LINE, facts
 from metacli.rundir import RunFolder, open_run
-from metacli.runlist import Run, is_run, last_lines, read_run, runs_below
+from metacli.runlist import Run, is_run, read_run, runs_below
 
 Rows = Iterable[tuple[str, str]]  # what it is, and its value
 

@@ -75,6 +75,11 @@ def _parser() -> ArgumentParser:
 def _check(asked: Namespace, after: int) -> None:
     if asked.change not in CHANGES:
         raise UserError(f"--change {asked.change}: no such change", suggest(asked.change, CHANGES))
+    if asked.after is not None and not 0 < after < asked.tasks:
+        raise UserError(
+            f"--after {after}: the change comes after one of {asked.tasks} tasks (--tasks), and not the last",
+            "choose --tasks and --after so, or leave --after out: then it is half of them",
+        )
     if not 1 <= asked.window <= min(after, asked.tasks - after):
         raise UserError(
             f"--window {asked.window}: there are {after} tasks before the change and {asked.tasks - after} after it",

@@ -30,6 +30,7 @@ def test_a_stream_leaves_its_numbers_a_table_and_a_picture(runs, settings, tmp_p
             ["--tasks", "many"],
             "stream: argument --tasks: invalid int value: 'many'\nmetacli stream [OVERRIDE",
         ),
+        (["--after", "8", "--tasks", "8"], "--after 8: the change comes after one of 8 tasks (--tasks)"),
         (["--tasks", "80"], "--window 50: there are 40 tasks before the change and 40 after it\n"),
         (["--steps", "8"], "--steps: no such flag\n"),
         (["paradigm=nearest_centroid"], "paradigm=nearest_centroid: learns nothing from a stream"),

@@ -105,6 +105,8 @@ def measured(path: Path) -> Measured:
     training = open_run(above.parent.parent) if run.evaluates else run
     if run.worked_on and not run.finished:
         raise UserError(f"{path}: still running", f"wait for its report: metacli show {path}")
+    if not run.finished and run.failure:
+        raise UserError(f"{path}: failed: {run.failure}", f"its log says more: metacli show {path}")
     if not run.finished:
         command = "eval" if run.evaluates else "resume"
         raise UserError(f"{path}: not finished", f"it has no report yet: metacli {command} {training.path}")

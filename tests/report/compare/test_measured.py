@@ -84,6 +84,14 @@ def test_a_run_without_a_report_is_not_finished_and_says_how_to_go_on(save_run):
         assert told.value.hint.endswith(hint)
 
 
+def test_a_run_that_failed_says_why(save_run):
+    path = save_run("a", VALUES)
+    shutil.rmtree(path / "report")
+    RunFolder(path).log_failure(UserError("the loss became nan at step 3", ""))
+    with pytest.raises(UserError, match="failed: the loss became nan at step 3"):
+        measured(path)
+
+
 def test_a_run_under_way_is_not_to_be_resumed(save_run):
     path = save_run("a", VALUES)
     shutil.rmtree(path / "report")
