@@ -14,8 +14,8 @@ from metacli.config.construct import construct, construct_by
 from metacli.config.registry import component, load
 from metacli.config.schema import Config, Named
 from metacli.config.schema.episode import Shape
+from metacli.data import source, tag_episodes
 from metacli.data.sampler import EpisodeShape
-from metacli.data.tag_episodes import whole
 from metacli.episode import TaskSpec
 from metacli.features.stacked import Stacked
 from metacli.learner import Learner
@@ -23,6 +23,9 @@ from metacli.optim.domain import InDomain, memory_note
 from metacli.optim.experts import Variant
 from metacli.parts import Versions, as_it_is, moved
 from metacli.runtime import free_memory, seeded
+
+# kind -> what asks each item of a split once
+_WHOLE: dict[str, Any] = {"classify": source.whole, "tag": tag_episodes.whole}
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,9 @@ def build_data(config: Config, device: torch.device) -> Data:
     if tokenizer := build_tokenizer(config):
         table = table.tokenised(tokenizer)
     sources = load(component("dataset", config.dataset.name).sources)(table, device)
-    return Data(table, whole(sources) if component("paradigm", config.paradigm.name).whole else sources)
+    if component("paradigm", config.paradigm.name).whole:
+        sources = _WHOLE[table.kind](sources)
+    return Data(table, sources)
 
 
 def build_tokenizer(config: Config) -> Any:
@@ -101,6 +106,7 @@ def _on_backbone(group: str, node: Named, config: Config, spec: TaskSpec) -> Any
     backbone = construct("backbone", config.backbone, shape=shape)
     whole = backbone if fitted is None else Stacked(fitted, backbone)
     known = {"features": backbone.features, "train_classes": spec.train_classes, "seed": config.seed}
+    known["last_layer"] = getattr(config.pretrain, "head", "linear")
     if component(group, node.name).maps:
         known["map_shape"] = backbone.map_shape
     if component(group, node.name).attacks_itself:

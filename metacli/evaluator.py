@@ -130,18 +130,21 @@ def _classification(whole: Arrays, table: Any) -> ClassificationResults:
         rows=whole["rows"],
         items=table.items,
         outside=whole.get("outside", np.empty((0, 0), np.float32)),
+        given=bool(whole["support_rows"].size),
         **_EXAMPLES[table.form](whole, table),
     )
 
 
 def _shown(whole: Arrays) -> np.ndarray:
     """Of the first episode some queries, spread over the classes."""
-    queries = whole["rows"].shape[1]
+    queries = whole["rows"].shape[1] if whole["support_rows"].size else 0
     return np.linspace(0, queries - 1, min(PICTURED, queries)).astype(int)
 
 
 def _picture(whole: Arrays, table: Table) -> dict[str, SupportPicture]:
     shown = _shown(whole)
+    if not len(shown):  # one item each
+        return {}
 
     def names(ids: np.ndarray) -> list[str]:
         return [table.classes[i] for i in ids]

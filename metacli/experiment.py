@@ -73,7 +73,7 @@ class Experiment:
                 keep = encoded if self.learner.spec.kind == "tag" else featured
                 source = keep(source, backbone, kept=not (learner or self.trains), progress=progress)
             chunk = chunk if isinstance(self.config.trainer.chunk, int) else EVALUATION_BLOCK
-        count = len(source.seen) if component("paradigm", self.config.paradigm.name).whole else shape.count
+        count = len(source.rows) if self.whole else shape.count
         episodes = source.fixed_episodes(source.sampler(build.episode_shape(shape)), count, chunk)
         given = given_features(learner or self.learner) if once else nullcontext()
         with given, console.counting(f"{split} episodes", count) as progress:
@@ -102,7 +102,13 @@ class Experiment:
 
     def has_outside(self, split: str) -> bool:
         """Whether its data have items of no class beside those of a split."""
-        return self.learner.spec.kind == "classify" and bool(len(self.data.table.outside.get(split, ())))
+        outside = self.data.table.outside if self.learner.spec.kind == "classify" and not self.whole else {}
+        return bool(len(outside.get(split, ())))
+
+    @property
+    def whole(self) -> bool:
+        """Whether splits are asked as a whole."""
+        return component("paradigm", self.config.paradigm.name).whole
 
     @property
     def device_name(self) -> str:
@@ -188,7 +194,7 @@ def _chunk(
     tasks = config.trainer.meta_batch if split == "train" else 1
     if split == "train" and component("paradigm", config.paradigm.name).whole_step:
         return tasks
-    if split != "train" and computes_once(config):
+    if component("paradigm", config.paradigm.name).whole or (split != "train" and computes_once(config)):
         return EVALUATION_BLOCK
     tunes = split != "train" and hasattr(
         config.paradigm, "finetune"

@@ -137,7 +137,8 @@ def _protocol(experiment: Experiment, episode_hash: str) -> dict[str, Any]:
         for block in episode.values():
             block |= {key: f"{block[key]}~{2 * block[key]}" for key in ("shots", "queries")}
     if component("paradigm", config.paradigm.name).whole:
-        episode = {split: {"whole": count} for split, count in table.counts["sentences"].items()}
+        source = experiment.data.sources
+        episode = {split: {"whole": len(source[split].rows), "of": source[split].what} for split in source}
     return {
         "bn_mode": batch_norm_mode(config),
         "bn_statistics": batch_norm_statistics(config),
@@ -158,6 +159,8 @@ def _selection(experiment: Experiment) -> str:
     if not (experiment.trains or experiment.pretrains):
         return "none: nothing is trained"
     on_these = ", on these very episodes: optimistic" if experiment.config.report.split == "val" else ""
+    if experiment.whole:
+        return f"of pretraining, best validation {METRICS[experiment.headline].words}{on_these}"
     if not experiment.trains:
         by = {"classify": "class mean", "tag": "word"}[experiment.learner.spec.kind]
         metric = METRICS[experiment.headline].words

@@ -31,7 +31,7 @@ def check(
     _check_memory(config, data)
     for split in asked_splits(config, training=training, outside=data.outside):
         shape = getattr(config.episode, split)
-        if data.kind == "classify":
+        if data.kind == "classify" and not paradigm.whole:
             check_shape(split, shape.ways, shape.shots, shape.queries, data.splits[split])
         if data.kind == "tag" and not paradigm.whole:
             check_entities(split, shape.ways, shape.shots, shape.queries, data.splits[split])
@@ -55,7 +55,8 @@ def check(
         )
     if training and paradigm.whole and config.pretrain.name == "none":
         raise UserError(
-            f"pretrain=none: {config.paradigm.name} is what pretraining makes of it", "pretrain=tagger"
+            f"pretrain=none: {config.paradigm.name} is what pretraining makes of it",
+            f"pretrain={'tagger' if data.kind == 'tag' else 'supervised'}",
         )
     if trains and paradigm.fixed_ways and data.kind == "classify":
         check_fixed_ways(config, config.episode.train.ways)
@@ -399,7 +400,7 @@ def _without_effect(config: Config, keys: Sequence[str], data: Description, trai
             yield from _unread(keys, ["seed"], nobody)
     if component("paradigm", config.paradigm.name).whole:
         every = [f"episode.{split}" for split in SPLITS]
-        yield from _unread(keys, every, f"{config.paradigm.name} is asked all sentences of a split")
+        yield from _unread(keys, every, f"{config.paradigm.name} is asked all of a split")
     if launched():
         yield from _unread(keys, ["device.processes"], "torchrun says how many there are")
     if not (training and is_fitted(config)):

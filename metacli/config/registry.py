@@ -43,8 +43,8 @@ class Component:
     with a task axis, whose features of an item depend on nothing else (layers/plain.py) · tokenizer: of a backbone
     for text, makes what turns texts into its tokens, of the backbone's settings · embeds: of a backbone for text, that
     it takes tokens displaced (layers/tokens.py), so that they can be attacked · still: a paradigm whose `adapt`
-    leaves the backbone as it is · whole: one that is given nothing of a task, but asked all sentences of a split
-    with all types of meta-train · varies_images: a paradigm that does, at test tasks · extra: the optional package
+    leaves the backbone as it is · whole: one that is given nothing of a task, but asked all of a split with all
+    classes of meta-train · varies_images: a paradigm that does, at test tasks · extra: the optional package
     that it needs, and metacli's extra of the same name.
     """
 
@@ -277,6 +277,13 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
             "metacli.paradigms.tagger:WholeTagger",
             paradigm.OfWords,
             kinds=("tag",),
+            trains=False,
+            still=True,
+            whole=True,
+        ),
+        "classifier": Component(
+            "metacli.paradigms.classifier:WholeClassifier",
+            paradigm.Paradigm,
             trains=False,
             still=True,
             whole=True,

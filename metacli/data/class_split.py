@@ -23,7 +23,8 @@ def split_of_folders(photos: Sequence[Photo]) -> dict[str, str]:
         if members.setdefault(photo.label, photo.split) != photo.split:
             raise UserError(
                 f"dataset.split=folders: class {photo.label} is in both {members[photo.label]} and {photo.split}",
-                "keep the classes of the splits apart, or set dataset.split=seeded, which merges the folders",
+                "keep the classes of the splits apart; dataset.split_by=item lets splits share them, and "
+                "dataset.split=seeded merges the folders",
             )
     return members
 

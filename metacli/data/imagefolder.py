@@ -14,7 +14,7 @@ import numpy as np
 from metacli.data.class_split import split_of_folders, split_of_json
 from metacli.data.decode import CHANNELS, DECODER, decode, decode_files
 from metacli.data.photos import Photo, few, photo_stamp, photos_of_csv, photos_of_folders
-from metacli.data.table import SPLITS, Augmentation, Description, Table, cached, split_classes
+from metacli.data.table import SPLITS, Augmentation, Description, Table, cached, split_classes, split_items
 from metacli.errors import UserError
 from metacli.files import digest
 
@@ -37,8 +37,9 @@ class ImageFolder:
     relative to `root`, or to its own folder where `root` is empty.
 
     `split`: "seeded" draws `split_sizes` classes by `split_seed`; "folders" takes the top layer as the class
-    split; anything else is a JSON file {"train": [class, …], "val": […], "test": […]}. Classes of fewer than
-    `min_images` images are left out. `augment_…` say how training images are varied.
+    split; anything else is a JSON file {"train": [class, …], "val": […], "test": […]}. `split_by`: "item" has them
+    share the classes: of each, those of its images that the top layer says, or `split_sizes` of them, drawn. Classes
+    of fewer than `min_images` images are left out. `augment_…` say how training images are varied.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class ImageFolder:
         csv: str | None,
         size: int,
         mode: Literal["rgb", "gray"],
+        split_by: Literal["class", "item"],
         split: str,
         split_sizes: Sequence[float],
         split_seed: int,
@@ -61,6 +63,7 @@ class ImageFolder:
         self.csv = csv
         self.size = size
         self.mode = mode
+        self.split_by = split_by
         self.split = split
         self.split_sizes = split_sizes
         self.split_seed = split_seed
@@ -75,11 +78,16 @@ class ImageFolder:
         """
         listing = self._listing()
         counts = Counter(photo.label for photo in listing.photos)
+        shape = (CHANNELS[self.mode], self.size, self.size)
+        if self.split_by == "item":
+            parts = self._parts(listing, [photo.path for photo in listing.photos]).values()
+            each = [Counter(listing.photos[row].label for row in rows) for rows in parts]
+            return Description(shape=shape, splits=dict(zip(SPLITS, each, strict=True)))
         splits = {
             split: {listing.classes[index]: counts[listing.classes[index]] for index in ids}
             for split, ids in self._splits(listing).items()
         }
-        return Description(shape=(CHANNELS[self.mode], self.size, self.size), splits=splits)
+        return Description(shape=shape, splits=splits)
 
     def build(self) -> Table:
         """The images themselves.
@@ -88,7 +96,7 @@ class ImageFolder:
         that skipping brings below `min_images` is taken out of its split.
         """
         listing = self._listing()
-        splits = self._splits(listing)
+        splits = {} if self.split_by == "item" else self._splits(listing)
         settings = (_VERSION, str(self._root.resolve()), str(self.size), self.mode, self.on_error)
         stamps = (photo_stamp(self._root, photo) for photo in listing.photos)
         key = digest("\n".join((*settings, *stamps)).encode())
@@ -96,9 +104,12 @@ class ImageFolder:
         # The splits come after the cache: one file serves every split of the same images.
         enough = np.bincount(table.labels, minlength=len(table.classes)) >= self.min_images
         thin = [name for name, good in zip(table.classes, enough, strict=True) if not good]
+        parts = self._parts(listing, table.items) if self.split_by == "item" else {}
+        splits |= {split: np.unique(table.labels[rows]) for split, rows in parts.items()}
         return replace(
             table,
             splits={split: ids[enough[ids]] for split, ids in splits.items()},
+            parts=parts,
             notes=listing.notes + table.notes + _left_out(thin, f"dataset.min_images={self.min_images}"),
             augmentation=self.augmentation,
         )
@@ -147,6 +158,27 @@ class ImageFolder:
             split: np.array([i for i, name in enumerate(listing.classes) if members[name] == split], np.int64)
             for split in SPLITS
         }
+
+    def _parts(self, listing: _Listing, paths: Sequence[str]) -> dict[str, np.ndarray]:
+        """Of the images at `paths`, the rows of each split, where splits share classes."""
+        photos = {photo.path: photo for photo in listing.photos}
+        if self.split == "folders":
+            given = np.array([photos[path].split for path in paths])
+            outside = np.flatnonzero(given == "")
+            if len(outside):
+                raise UserError(
+                    f"dataset.split=folders: {paths[outside[0]]} is in none of train, val and test",
+                    "use these names for the top folders (or in the CSV's split column), or set dataset.split=seeded",
+                )
+            return {split: np.flatnonzero(given == split) for split in SPLITS}
+        if self.split != "seeded":
+            raise UserError(
+                f"dataset.split={self.split}: a list of classes cannot split the images of a class",
+                "dataset.split=seeded or folders, or dataset.split_by=class",
+            )
+        ids = {name: index for index, name in enumerate(listing.classes)}
+        labels = np.array([ids[photos[path].label] for path in paths], np.int64)
+        return split_items(labels, self.split_sizes, self.split_seed)
 
     def _decoded(self, listing: _Listing) -> Table:
         """Every image, no split made yet."""

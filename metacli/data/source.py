@@ -2,7 +2,8 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import ClassVar, Self
 
@@ -14,6 +15,7 @@ from metacli.data.augment import augmented
 from metacli.data.sampler import EpisodeShape, Sampler
 from metacli.data.table import Labelled, check_shape
 from metacli.episode import Episode, Examples, Inputs
+from metacli.errors import UserError
 from metacli.runtime import generator
 
 # Evaluation episodes are drawn in blocks of this many, each with its own generator under a seed that is not the
@@ -32,6 +34,7 @@ class Source(ABC):
         self.split = split
         self.device = device
         self.features = torch.empty(0)
+        self.answers = torch.empty(0, dtype=torch.int64)
         self.classes = torch.from_numpy(np.ascontiguousarray(table.splits[split]))
         self.rows = torch.from_numpy(table.rows(split))  # of every item of the split, ascending
         labels = torch.from_numpy(table.labels)[self.rows]
@@ -68,8 +71,17 @@ class Source(ABC):
         other.features = features.to(self.device)
         return other
 
+    def whole_split(self, answers: Tensor) -> Self:
+        """The same items, each a task of its own of which nothing is given, with all of the classes `answers` [C] of
+        meta-train to answer with."""
+        other = copy.copy(self)
+        other.answers = answers
+        return other
+
     def sampler(self, shape: EpisodeShape) -> Sampler:
         """Raises UserError where the split cannot give such episodes."""
+        if len(self.answers):
+            return self._nothing_drawn(shape)
         names = [self.table.classes[c] for c in self.classes.tolist()]
         sizes = dict(list(zip(names, self.counts.tolist(), strict=True))[:: self.table.variants])
         check_shape(self.split, shape.ways, shape.shots, shape.queries, sizes)
@@ -112,11 +124,38 @@ class Source(ABC):
 
         At most `chunk` of them at a time, so that `chunk` decides the memory.
         """
+        if len(self.answers):
+            yield from self._each_once(chunk)
+            return
         for start in range(0, count, EVALUATION_BLOCK):
             source = generator(EVALUATION_SEED, f"{self.split} evaluation", start // EVALUATION_BLOCK)
             classes, rows = sampler.sample(EVALUATION_BLOCK, source)
             for part in torch.arange(start, min(start + EVALUATION_BLOCK, count)).split(chunk):
                 yield self._gather(part, classes[part - start], rows[part - start], sampler.shape.shots)
+
+    def _nothing_drawn(self, shape: EpisodeShape) -> Sampler:
+        lacking = self.classes[~torch.isin(self.classes, self.answers)]
+        if len(lacking):
+            raise UserError(
+                f"{self.split} has the class {self.table.classes[lacking[0]]}, which train lacks",
+                "what is trained on whole splits can only answer with classes that it has seen: "
+                "dataset.split_by=item, where the data set has it",
+            )
+        return Sampler(self.members, self.counts, replace(shape, ways=2, shots=1, queries=0))
+
+    def _each_once(self, chunk: int) -> Iterator[Episode]:
+        """In an order that is the same for every method and run, so that its first items are of all classes."""
+        order = torch.randperm(len(self.rows), generator=generator(EVALUATION_SEED, f"{self.split} whole", 0))
+        of_answer = torch.full((len(self.table.classes),), -1)
+        of_answer[self.answers] = torch.arange(len(self.answers))
+        for index in torch.arange(len(order)).split(chunk):
+            rows = self.rows[order[index]].unsqueeze(1)
+            labels = of_answer[torch.from_numpy(self.table.labels)[rows]]
+            classes = self.answers.expand(len(rows), -1)
+            query = Examples(
+                self.inputs(rows), labels, torch.ones_like(labels, dtype=torch.bool), rows, classes
+            )
+            yield Episode(query.at(index[:0]).to(self.device), query.to(self.device), index)
 
     def outside(self, index: Tensor, count: int) -> Examples:
         """For the fixed episodes `index` [T], so many items at most that are of none of their classes."""
@@ -145,3 +184,9 @@ class Source(ABC):
         rows = rows.flatten(1)
         mask = torch.ones_like(labels, dtype=torch.bool)
         return Examples(self.inputs(rows), labels, mask, rows, classes).to(self.device)
+
+
+def whole(sources: Mapping[str, Source]) -> Mapping[str, Source]:
+    """What is trained on is as ever: by epochs."""
+    answers = sources["train"].classes
+    return {split: source.whole_split(answers) for split, source in sources.items()}

@@ -26,6 +26,8 @@ TOGETHER = 16  # sentences in one pass of a network
 class TagSource:
     """One split of `table`, which has tokens."""
 
+    what = "sentences"
+
     def __init__(self, *, table: TaggedTable, split: str, device: torch.device) -> None:
         self.table = table
         self.split = split

@@ -152,6 +152,11 @@ class TrainedLearner:
                 f"{self.run}: its tasks are to {self.learner.spec.kind}, not to classify",
                 "give adapt the core type, metacli.episode.Examples",
             )
+        if component("paradigm", self.config.paradigm.name).whole:
+            raise UserError(
+                f"{self.run}: {self.config.paradigm.name} knows the classes that it was trained on, and no others",
+                "for classes of your own train paradigm=transfer, or another that adapts (metacli list paradigm)",
+            )
 
     def _check_ways(self, ways: int) -> None:
         name, spec = self.config.paradigm.name, self.learner.spec

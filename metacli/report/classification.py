@@ -45,7 +45,7 @@ class ClassificationResults:
     confidence [E, Q] float32, the largest softmax output · loss [E] float64, mean over the queries ·
     rows [E, Q] int64 rows of the data table · items: row -> name · picture: None where items are no images ·
     sentences: None where they are no texts · outside [E, O] float32, the confidence in answers to items that are of no
-    class of their episode; O = 0 where there are none.
+    class of their episode; O = 0 where there are none · given: whether anything was, or each item is asked by itself.
     """
 
     classes: tuple[str, ...]
@@ -58,6 +58,7 @@ class ClassificationResults:
     picture: SupportPicture | None = None
     sentences: Sentences | None = None
     outside: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    given: bool = True
     kind: ClassVar = "classify"
     primary: ClassVar = HEADLINE["classify"]
 

@@ -29,8 +29,10 @@ def figures(results: Results, history: Sequence[Mapping[str, Any]]) -> dict[str,
 
 
 def _classification(results: ClassificationResults) -> dict[str, bytes]:
+    """Items of a whole have no scores of their own to be spread."""
     picture = {"support": support_picture(results.picture)} if results.picture else {}
-    return {"episodes": episode_histogram(results), "confusion": confusion(results), **picture}
+    spread = {"episodes": episode_histogram(results)} if results.given else {}
+    return {**spread, "confusion": confusion(results), **picture}
 
 
 def _regression(results: RegressionResults) -> dict[str, bytes]:

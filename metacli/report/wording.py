@@ -43,8 +43,9 @@ def words(name: str) -> str:
 
 
 def over(protocol: Mapping[str, Any]) -> str:
-    """What a mean is over: episodes, or the sentences of a split that was asked as a whole."""
-    return "sentences" if "whole" in protocol["episode"][protocol["split"]] else "episodes"
+    """What a mean is over: episodes, or the items of a split that was asked as a whole."""
+    asked = protocol["episode"][protocol["split"]]
+    return _items(asked) if "whole" in asked else "episodes"
 
 
 def basis(name: str, entry: Mapping[str, Any], what: str = "episodes") -> str:
@@ -52,6 +53,10 @@ def basis(name: str, entry: Mapping[str, Any], what: str = "episodes") -> str:
     if entry["ci95"] is not None:
         return f"95 % CI over {entry['n']} {what}"
     return f"{'15 bins, ' if name == 'calibration_error' else ''}{entry['n']} answers together"
+
+
+def _items(whole: Mapping[str, Any]) -> str:
+    return str(whole.get("of", "sentences"))  # which earlier reports were all of
 
 
 def setting(episode: Mapping[str, Any]) -> str:
@@ -64,7 +69,7 @@ def setting(episode: Mapping[str, Any]) -> str:
 
 def queries(episode: Mapping[str, Any]) -> str:
     if "whole" in episode:
-        return f"{episode['whole']} sentences"
+        return f"{episode['whole']} {_items(episode)}"
     return f"{episode['queries']} queries" + (" per class" if "ways" in episode else "")
 
 

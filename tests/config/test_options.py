@@ -32,7 +32,7 @@ CONTEXT = {
     "optimizer": {"params", "horizon", "per_task"},
     "head": {"features", "train_classes"},
     "pretrain": {"spec", "backbone", "features"},
-    "paradigm": {"attack", "seed", "spec", "backbone", "features", "head", "map_shape"},
+    "paradigm": {"attack", "seed", "spec", "backbone", "features", "head", "map_shape", "last_layer"},
 }
 
 LATER = {
@@ -42,7 +42,7 @@ LATER = {
     "Config": {"attack", "features", "head", "pretrain"},
     "Device": {"processes"},
     "Supervised": {"moves"},
-    "ImageFolder": {"augment"},
+    "ImageFolder": {"augment", "split_by"},
     "Augment": {"flip", "crop", "colour"},
     "InnerLoop": {"loss_reduction"},
     "NoInnerLoop": {"loss_reduction"},

@@ -54,7 +54,7 @@ def folder(root: Path | str, **changes) -> ImageFolder:
         "augment_crop": 0,
         "augment_colour": 0.0,
     }
-    return ImageFolder(**(settings | changes))
+    return ImageFolder(**({"split_by": "class"} | settings | changes))
 
 
 def only_image(root: Path, **changes) -> np.ndarray:

@@ -23,7 +23,7 @@ PARADIGMS = sorted(
     {
         entry.target: name
         for name in sorted(option_files()["paradigm"])
-        if "classify" in (entry := component("paradigm", name)).kinds
+        if "classify" in (entry := component("paradigm", name)).kinds and not entry.whole
     }.values()
 )
 SHAPE = {"ways": 3, "shots": 1, "queries": 3}

@@ -61,11 +61,15 @@ class Augment(Node):
     colour: Share = 0.0
 
 
+SplitBy = Literal["class", "item"]
+
+
 class ImageFolder(Named):
     root: Folder
     csv: File | None
     size: Side
     mode: Literal["rgb", "gray"]
+    split_by: SplitBy = "class"
     split: File  # seeded, folders, or a JSON file
     split_sizes: list[Rate]
     split_seed: Natural
@@ -83,9 +87,6 @@ class ImageFolder(Named):
 class Digits(Named):
     split_sizes: list[Rate]
     split_seed: Natural
-
-
-SplitBy = Literal["class", "item"]
 
 
 class Clinc150(Named):
