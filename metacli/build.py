@@ -18,6 +18,7 @@ from metacli.data import source, tag_episodes
 from metacli.data.sampler import EpisodeShape
 from metacli.episode import TaskSpec
 from metacli.features.stacked import Stacked
+from metacli.layers.rounded import round_off
 from metacli.learner import Learner
 from metacli.optim.domain import InDomain, memory_note
 from metacli.optim.experts import Variant
@@ -104,6 +105,8 @@ def _on_backbone(group: str, node: Named, config: Config, spec: TaskSpec) -> Any
     fitted = build_features(config, spec.shape)
     shape = config.features.output(spec.shape, component("backbone", config.backbone.name).form)
     backbone = construct("backbone", config.backbone, shape=shape)
+    if config.device.precision == "bf16":
+        round_off(backbone)
     whole = backbone if fitted is None else Stacked(fitted, backbone)
     known = {"features": backbone.features, "train_classes": spec.train_classes, "seed": config.seed}
     known["last_layer"] = getattr(config.pretrain, "head", "linear")

@@ -137,6 +137,7 @@ class Experiment:
             "code": provenance.code() | origins(self.config.plain()),
             "device": self.device_name,
             "threads": self.threads,
+            "precision": self.config.device.precision,
             "processes": self.ranks.world,
             "chunk": self.chunk,
             "task": asdict(self.learner.spec),

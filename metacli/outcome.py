@@ -53,6 +53,7 @@ def report(
         "seed": config.seed,
         "device": experiment.device_name,
         "threads": experiment.threads,
+        "precision": config.device.precision,
         "seconds_train": round(progress.seconds + sum(done["seconds"] for done in before.values()), 1),
         "seconds_total": _seconds_total(run, started),
         "weights": _weights(run),

@@ -37,7 +37,7 @@ STAGES = ("features", "pretrain")
 
 Row = Mapping[str, Any]
 
-_BATCHES: dict[str, Any] = {"classify": Batches, "tag": TagBatches}
+BATCHES: dict[str, Any] = {"classify": Batches, "tag": TagBatches}
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def plans(experiment: Experiment) -> list[str]:
 
 
 def _batches(experiment: Experiment, how: ByEpochs) -> Any:
-    return _BATCHES[experiment.learner.spec.kind](
+    return BATCHES[experiment.learner.spec.kind](
         experiment.data.sources["train"],
         size=how.batch,
         held_out=how.held_out,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from metacli.errors import UserError
 from metacli.layers.plain import Plain, add_low_rank
+from metacli.layers.rounded import Rounded
 from metacli.layers.tokens import placed
 from metacli.pretrained.huggingface import encoder
 
@@ -41,7 +42,7 @@ def text_encoder(*, model: str, weights: str, pooling: Pooling, max_length: int,
     return Plain(Pooled(network, pooling), features=config.hidden_size, words=words.embedding_dim)
 
 
-class Pooled(nn.Module):
+class Pooled(Rounded):
     """x [N, L] ids, −1 = padding, or displaced -> [N, D]"""
 
     def __init__(self, network: nn.Module, pooling: Pooling) -> None:
@@ -50,7 +51,7 @@ class Pooled(nn.Module):
         self.pooling = pooling
 
     def extra_repr(self) -> str:
-        return f"pooling={self.pooling}"
+        return f"pooling={self.pooling}{self.said()}"
 
     def forward(self, x: Tensor) -> Tensor:
         lengths = (placed(x)[0] >= 0).sum(1)
@@ -68,8 +69,9 @@ class Pooled(nn.Module):
         tokens = {"input_ids": ids.clamp(min=0)}
         if by is not None:
             tokens = {"inputs_embeds": self.network.get_input_embeddings()(ids.clamp(min=0)) + by}  # type: ignore[operator]
-        found: Tensor = self.network(**tokens, attention_mask=(ids >= 0).long()).last_hidden_state
-        return found
+        with self.rounding(ids):
+            found = self.network(**tokens, attention_mask=(ids >= 0).long())
+        return self.exact(found.last_hidden_state)
 
     def _pooled(self, x: Tensor) -> Tensor:
         states, (ids, _) = self._states(x), placed(x)

@@ -74,6 +74,7 @@ def check(
                     f"paradigm.order={order}: {group} {name} cannot be differentiated twice",
                     f"use {'paradigm.order=first, or ' if order == 'second' else ''}another {group}",
                 )
+    _check_precision(config)
     _check_attack(config, data, trains)
     _check_processes(config, trains)
     if training:
@@ -288,6 +289,25 @@ def _check_pretraining(config: Config, data: Description) -> None:
     if not component("backbone", config.backbone.name).weights:
         raise UserError(
             f"pretrain={name}: backbone {config.backbone.name} has no weights", "choose another backbone"
+        )
+
+
+def _check_precision(config: Config) -> None:
+    if config.device.precision == "fp32":
+        return
+    name = config.backbone.name
+    if not component("backbone", name).plain:
+        able = [other for other, entry in components("backbone").items() if entry.plain]
+        raise UserError(
+            f"device.precision=bf16: backbone {name} is computed in float32, whatever this says",
+            f"device.precision=fp32, or a backbone that has it: {', '.join(able)}",
+        )
+    if (order := derivative_order(config)) in ("second", "implicit"):
+        ways_out = "device.precision=fp32" + (", or paradigm.order=first" if order == "second" else "")
+        raise UserError(
+            f"device.precision=bf16: with paradigm.order={order} gradients are differentiated again, and rounded so "
+            "they are 14 to 26 % off",
+            ways_out,
         )
 
 

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from metacli.errors import UserError
 from metacli.layers.plain import Plain, add_low_rank
+from metacli.layers.rounded import Rounded
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean, standard deviation of each channel
 
 
-class Seen(nn.Module):
+class Seen(Rounded):
     """Images [N, C, H, W] from 0 to 1 -> what `network` makes of them, [N, D].
 
     Gray images are repeated to three channels, others than size × size are resized, then (x − mean)/std.
@@ -25,21 +26,23 @@ class Seen(nn.Module):
         super().__init__()
         self.network = network
         self.size = size
-        self.said = f"size={size}, mean={tuple(mean)}, std={tuple(std)}"
+        self.settings = f"size={size}, mean={tuple(mean)}, std={tuple(std)}"
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def extra_repr(self) -> str:
-        return self.said
+        return self.settings + self.said()
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-3] == 1:
             x = x.expand(*x.shape[:-3], 3, *x.shape[-2:])
         if x.shape[-2:] != (self.size, self.size):
             x = F.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True)
-        return self.network((x - self.mean) / self.std).flatten(1)
+        with self.rounding(x):
+            found: Tensor = self.network((x - self.mean) / self.std)
+        return self.exact(found.flatten(1))
 
 
 def backbone(

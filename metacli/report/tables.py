@@ -113,6 +113,7 @@ def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("selection", str(protocol["selection"])),
         *([("class overlap", wording.overlap(protocol["class_overlap"]))] if summary["per_class"] else []),
         ("run", f"{run['paradigm']} on {run['dataset']}, backbone {run['backbone']}, seed {run['seed']}"),
+        *([("precision", str(run["precision"]))] if run.get("precision", "fp32") != "fp32" else []),
         ("weights", str(run["weights"])),
         ("episode hash", str(protocol["episode_hash"])),
         ("result hash", str(summary["result_hash"])),

@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModel
 from metacli.backbones.text import text_encoder
 from metacli.backbones.tokenizer import tokenizer
 from metacli.errors import UserError
+from metacli.layers.rounded import round_off
 from metacli.runtime import seeded
 
 TEXTS = ["word1 word2", "word3", "unknown word4 WORD5 word6 word7", "word8 word9 word3 word1"] * 6
@@ -48,6 +49,23 @@ def test_states_of_tokens_are_those_that_are_averaged(encoder_folder):
     assert states.shape == (24, 13, backbone.features)
     counted = (padded >= 0).unsqueeze(-1)
     torch.testing.assert_close((states * counted).sum(1) / counted.sum(1), backbone(ids[None])[0])
+
+
+def test_rounded_to_bf16_features_and_gradients_are_nearly_the_same_and_weights_exact(encoder_folder):
+    plain, rounded, ids = encoder(encoder_folder), encoder(encoder_folder), tokens(encoder_folder)
+    round_off(rounded)
+    assert repr(plain) != repr(rounded)
+    found = []
+    for backbone in (plain, rounded):
+        features = backbone(ids[None])
+        features.square().sum().backward()
+        states = backbone.network.states(ids)
+        kept = [features, states, backbone.network.network.encoder.layer[0].attention.self.query.weight.grad]
+        assert {tensor.dtype for tensor in (*kept, *backbone.parameters())} == {torch.float32}
+        found.append(kept)
+    for exact, close in zip(*found, strict=True):
+        off = (close - exact).norm() / exact.norm()
+        assert 0 < off < 0.03
 
 
 def test_words_are_found_at_their_tokens(encoder_folder):

@@ -91,6 +91,17 @@ def test_where_torchrun_says_how_many_processes_there_are_the_config_need_not(no
         notes("trainer.chunk=8")
 
 
+def test_bf16_is_refused_where_nothing_would_be_rounded_or_too_much(notes):
+    with pytest.raises(UserError, match=r"device\.precision=bf16: backbone conv4 .*\n.*torchvision"):
+        notes("paradigm=protonet", "device.precision=bf16")
+    chosen = ["backbone=resnet18", "optimizer.lr=0.0001", "device.precision=bf16"]
+    with pytest.raises(
+        UserError, match=r"device\.precision=bf16: with paradigm\.order=second .*\n.*order=first"
+    ):
+        notes("paradigm=maml", *chosen)
+    assert notes("paradigm=fomaml", *chosen) == []
+
+
 def test_images_that_pooling_would_use_up_are_refused(notes):
     with pytest.raises(UserError, match=r"backbone=conv4: nothing is left of an image of 12 pixels"):
         notes("backbone=conv4", side=12)
@@ -354,7 +365,8 @@ def test_an_attack_is_refused_where_there_are_no_images_to_classify(composed):
     config = validate(composed("dataset=sinusoid", "attack=pgd"))
     functions = Description((1,), {"train": {}, "val": {}, "test": {}}, kind="regress")
     with pytest.raises(
-        UserError, match="attack=pgd: it perturbs images that are to be classified, and dataset sinusoid"
+        UserError,
+        match="attack=pgd: it perturbs images or texts that are to be classified, and dataset sinusoid",
     ):
         check(config, functions)
 

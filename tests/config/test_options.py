@@ -40,7 +40,7 @@ LATER = {
     "Conll": {"limit"},
     "Limit": {"train", "val", "test"},
     "Config": {"attack", "features", "head", "pretrain"},
-    "Device": {"processes"},
+    "Device": {"processes", "precision"},
     "Supervised": {"moves"},
     "ImageFolder": {"augment", "split_by"},
     "Augment": {"flip", "crop", "colour"},

@@ -205,11 +205,13 @@ def switches(monkeypatch):
 
 @pytest.mark.parametrize(("method", "tags"), [("nnshot", "io"), ("structshot", "bio"), ("protobert", "bio")])
 def test_a_config_becomes_a_report_and_a_run_is_repeated(method, tags, config_of, tmp_path):
-    config = config_of(method, f"dataset.tags={tags}")
+    precision = "bf16" if method == "protobert" else "fp32"
+    config = config_of(method, f"dataset.tags={tags}", f"device.precision={precision}")
     assert check(config, construct("dataset", config.dataset).describe()) == []
     run = api.train(config, tmp_path / "one")
     report = json.loads((run.report / "report.json").read_text())
     assert report["task"] == "tag"
+    assert report["run"]["precision"] == run.manifest()["precision"] == precision
     assert report["metrics"]["span_f1"]["n"] == 8
     names = {entry["class"][:2] for entry in report["per_class"]}
     assert names == ({"B-", "I-", "O"} if tags == "bio" else {"I-", "O"})

@@ -24,6 +24,7 @@ class Device(Node):
     threads: Threads
     workers: Threads
     processes: Annotated[int, Field(ge=1, le=1024), Number] = 1
+    precision: Literal["fp32", "bf16"] = "fp32"
 
 
 class Report(Node):

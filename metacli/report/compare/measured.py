@@ -144,7 +144,8 @@ def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in config.items() if key not in NO_BEARING}
     kept["episode"] = {split: shape for split, shape in config["episode"].items() if split != "test"}
-    return flat(kept) | {"run.init_from": config["run"]["init_from"]}
+    precision = config["device"].get("precision", "fp32")  # runs of before were all computed so
+    return flat(kept) | {"run.init_from": config["run"]["init_from"], "device.precision": precision}
 
 
 def _seconds(run: RunFolder) -> float | None:
