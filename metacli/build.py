@@ -1,6 +1,6 @@
 """Checked config -> data, learner and optimizer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,12 +16,16 @@ from metacli.config.schema import Config, Named
 from metacli.config.schema.episode import Shape
 from metacli.data import source, tag_episodes
 from metacli.data.sampler import EpisodeShape
+from metacli.data.source import EVALUATION_BLOCK
 from metacli.episode import TaskSpec
+from metacli.errors import UserError
 from metacli.features.stacked import Stacked
 from metacli.layers.rounded import round_off
 from metacli.learner import Learner
+from metacli.letters import size
 from metacli.optim.domain import InDomain, memory_note
 from metacli.optim.experts import Variant
+from metacli.optim.per_task import PerTask
 from metacli.parts import Versions, as_it_is, moved
 from metacli.runtime import free_memory, seeded
 
@@ -115,11 +119,37 @@ def _on_backbone(group: str, node: Named, config: Config, spec: TaskSpec) -> Any
     if component(group, node.name).attacks_itself:
         known["attack"] = construct("attack", config.attack)
     if component(group, node.name).takes_head:
-        known["head"] = construct("head", config.head, **known)
+        known["head"] = construct("head", config.head, **known, **_fitting(config, backbone.features))
     built = construct(group, node, spec=spec, backbone=whole, **known)
     if fitted is not None:
         fitted.requires_grad_("features" in moves(config, "outer"))
     return built
+
+
+def _fitting(config: Config, features: int) -> dict[str, Any]:
+    """For a head that an optimizer fits to each task: how it does.
+
+    Raises UserError where there is not memory enough for those of all tasks at once.
+    """
+    node = getattr(config.head, "optimizer", None)
+    if node is None:
+        return {}
+
+    def optimizer(params: Sequence[torch.Tensor], steps: int) -> Any:
+        return construct("optimizer", node, params=params, horizon=steps, per_task=True)
+
+    tasks = config.trainer.chunk if isinstance(config.trainer.chunk, int) else EVALUATION_BLOCK
+    weights = torch.empty(tasks, config.episode.test.ways, features + 1, device="meta")
+    built = optimizer([weights], config.head.steps)  # type: ignore[attr-defined]
+    free = free_memory(torch.device("cpu"))
+    needs = built.memory(config.head.steps) if isinstance(built, InDomain) else 0  # type: ignore[attr-defined]
+    if needs > free:
+        which = f"head.optimizer.variant={built.variant}"
+        raise UserError(
+            f"{which}: {size(needs)} for heads of {tasks} tasks, and {size(free)} are free",
+            "head.optimizer.variant=coordinate, or fewer tasks at once: trainer.chunk=1",
+        )
+    return {"descent": PerTask(optimizer, config.head.steps, **rate(node))}  # type: ignore[attr-defined]
 
 
 def versions(config: Config) -> Versions:

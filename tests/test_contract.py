@@ -83,6 +83,7 @@ SMALL = {
     "head.batch": 2,
     "head.samples": 30,
     "head.neighbours": 4,
+    "head.steps": 3,
     "episode.train": {"ways": 3, "shots": 1, "queries": 3},
     "episode.val": {"ways": 3, "shots": 1, "queries": 3, "count": 8},
     "episode.test": {"ways": 3, "shots": 1, "queries": 3, "count": 8},

@@ -438,9 +438,13 @@ def _without_effect(config: Config, keys: Sequence[str], data: Description, trai
         )
     if hasattr(config.paradigm, "inner") and not (_adapts(config) or config.paradigm.inner.eval_steps):
         yield from _unread(keys, ["paradigm.inner.lr", "paradigm.moves.inner"], "there are no inner steps")
-    variant = getattr(config.optimizer, "variant", "sketched")
-    if variant != "sketched":
-        yield from _unread(keys, ["optimizer.sketch"], f"there is none with optimizer.variant={variant}")
+    for place, node in (
+        ("optimizer", config.optimizer),
+        ("head.optimizer", getattr(config.head, "optimizer", None)),
+    ):
+        variant = getattr(node, "variant", "sketched")
+        if variant != "sketched":
+            yield from _unread(keys, [f"{place}.sketch"], f"there is none with {place}.variant={variant}")
     if not component("paradigm", config.paradigm.name).takes_head:
         yield from _unread(keys, ["head"], f"{config.paradigm.name} has a head of its own")
     paradigm = component("paradigm", config.paradigm.name)

@@ -13,6 +13,7 @@ FOR_TRAINING = {
     "features": {"fit"},
     "pretrain": {"epochs", "batch", "held_out", "optimizer"},
     "attack": {"train_on", "episodes"},
+    "head": {"optimizer", "steps"},
 }
 
 

@@ -186,6 +186,7 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
             "metacli.heads.propagation:LabelPropagation", head.LabelPropagation, transductive=True
         ),
         "fine_tuned": Component("metacli.heads.fine_tuned:FineTuned", head.FineTuned),
+        "probe": Component("metacli.heads.probe:Probe", head.Probe),
     },
     "optimizer": {
         "adam": Component("torch.optim:Adam", optimizer.Scheduled),
@@ -317,7 +318,7 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
 SEVERAL = ("tracker",)
 
 # Where a component stands inside another's settings: place -> its group. It is chosen by GROUP@PLACE=OPTION.
-INSIDE = {"pretrain.optimizer": "optimizer"}
+INSIDE = {"pretrain.optimizer": "optimizer", "head.optimizer": "optimizer"}
 
 
 def components(group: str) -> dict[str, Component]:

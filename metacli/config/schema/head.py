@@ -2,6 +2,9 @@
 
 from typing import Literal
 
+from pydantic import SerializeAsAny
+
+from metacli.config.schema.optimizer import Optimizer
 from metacli.config.schema.values import Amount, Count, Fraction, Named, Rate, Share
 
 
@@ -38,3 +41,9 @@ class FineTuned(Head):
     weight_decay: Amount
     batch: Count
     epochs: Count
+
+
+class Probe(Head):
+    scale: Rate
+    steps: Count
+    optimizer: SerializeAsAny[Optimizer]
