@@ -1,6 +1,6 @@
 """Names in a config -> code. A config can only name what stands here, or what the user has added (extensions.py).
 
-Each entry also declares what the component accepts and needs; `compatibility.py` is what reads that.
+Each entry also declares what the component accepts and needs; `compatibility` is what reads that.
 """
 
 import importlib

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from metacli import api, cli
-from metacli.config import compatibility
+from metacli.config.compatibility import machine
 from metacli.data.omniglot import Omniglot
 
 ROOT = Path(__file__).parents[2]
@@ -202,7 +202,7 @@ def as_far_as_computing(monkeypatch):
     monkeypatch.setattr("metacli.commands.sweep._carry_out", lambda sweep: 0)
     monkeypatch.delenv("METACLI_DATA", raising=False)
     monkeypatch.setattr(Omniglot, "_folder", lambda self: None)
-    monkeypatch.setattr(compatibility, "find_spec", lambda package: package)
+    monkeypatch.setattr(machine, "find_spec", lambda package: package)
 
     def run(arguments: list[str]) -> list[str]:
         noted.clear()

@@ -361,7 +361,7 @@ def test_reptile_refuses_to_move_outside_what_stays_inside(inner, outer, notes):
     assert notes("paradigm=reptile", "paradigm.moves.outer=[last_block,bias]") == []
 
 
-def test_an_attack_is_refused_where_there_are_no_images_to_classify(composed):
+def test_an_attack_is_refused_where_there_is_nothing_to_classify(composed):
     config = validate(composed("dataset=sinusoid", "attack=pgd"))
     functions = Description((1,), {"train": {}, "val": {}, "test": {}}, kind="regress")
     with pytest.raises(

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 import metacli
-from metacli.config import compatibility
-from metacli.config.compatibility import check
+from metacli.config.compatibility import check, machine
 from metacli.config.compose import composed, option_files, values_of
 from metacli.config.construct import construct, construct_several, flatten
 from metacli.config.recompose import recompose
@@ -144,7 +143,7 @@ def packages(monkeypatch):
     """The optional ones that are installed, as it seems."""
     found = set()
     monkeypatch.setattr(
-        compatibility, "find_spec", lambda package: ModuleSpec(package, None) if package in found else None
+        machine, "find_spec", lambda package: ModuleSpec(package, None) if package in found else None
     )
     return found
 
