@@ -56,7 +56,7 @@ def report(
         "precision": config.device.precision,
         "seconds_train": round(progress.seconds + sum(done["seconds"] for done in before.values()), 1),
         "seconds_total": _seconds_total(run, started),
-        "weights": _weights(run),
+        "weights": _weights(run, experiment),
         "parameters": sum(parameter.numel() for parameter in experiment.learner.parameters()),
     }
     summary = summarise(
@@ -117,11 +117,23 @@ def _seconds_total(run: RunFolder, started: float | None) -> float | None:
     return seconds
 
 
-def _weights(run: RunFolder) -> str:
+def _weights(run: RunFolder, experiment: Experiment) -> str:
     if not run.evaluates:
-        return "of this run"
+        moved = experiment.trains or experiment.pretrains or experiment.fits
+        return "of this run" if moved else _untrained(experiment)
     trained = open_run(run.evaluates).config()
     return f"of {run.evaluates}, trained by {trained['paradigm']['name']} on {trained['dataset']['name']}"
+
+
+def _untrained(experiment: Experiment) -> str:
+    config, backbone = experiment.config, experiment.config.backbone
+    if config.run.init_from:
+        return f"of {config.run.init_from}; nothing was trained here"
+    if not component("backbone", backbone.name).weights:
+        return "none"
+    given = getattr(backbone, "weights", "none")
+    whose = f"those of {getattr(backbone, 'model', backbone.name)}" if given == "default" else given
+    return "random; nothing was trained here" if given == "none" else f"{whose}; nothing was trained here"
 
 
 def _command(run: RunFolder) -> str:

@@ -425,3 +425,20 @@ def test_a_pretraining_that_needs_more_memory_than_is_free_is_refused_before_a_r
     assert "what fits: pretrain.optimizer.variant=coordinate (" in said
     assert "parameters: pretrain.moves=[head], or an optimizer such as adam" in said
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (UNTRAINED, "of this run"),
+        (("paradigm=nearest_centroid", *SMALL), "random; nothing was trained here"),
+        (("paradigm=nearest_centroid", *SMALL[2:]), "none"),  # pixels
+    ],
+)
+def test_whose_the_weights_are_is_told(overrides, said, train, monkeypatch):
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "metacli.outcome.write_report", lambda path, results, summary, *rest: told.append(summary)
+    )
+    train(*overrides)
+    assert told[0]["run"]["weights"] == said

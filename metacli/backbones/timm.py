@@ -11,7 +11,7 @@ from typing import Any
 from metacli.errors import UserError, suggest
 from metacli.layers.plain import Plain
 from metacli.pretrained import images
-from metacli.pretrained.weights import fit, located, read
+from metacli.pretrained.weights import load
 
 
 def timm(*, shape: tuple[int, ...], model: str, weights: str, size: int | None, lora: int) -> Plain:
@@ -25,9 +25,7 @@ def timm(*, shape: tuple[int, ...], model: str, weights: str, size: int | None, 
     set_fused_attn(False)  # attention as it is defined, which can be differentiated twice
     network = library.create_model(model, pretrained=False, num_classes=0)
     usual: Any = network.pretrained_cfg
-    place = located(usual["hf_hub_id"] if weights == "default" else weights, "backbone.weights")
-    if place is not None:
-        fit(network, read(place), place)
+    load(network, usual["hf_hub_id"] if weights == "default" else weights, "backbone.weights")
     return images.backbone(
         network,
         shape=shape,

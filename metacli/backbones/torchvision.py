@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from metacli.errors import UserError, suggest
 from metacli.layers.plain import Plain
 from metacli.pretrained import images
-from metacli.pretrained.weights import fit, located, not_there, read
+from metacli.pretrained.weights import fit, load, not_there
 
 KEY = "backbone.weights"
 
@@ -33,11 +33,10 @@ def torchvision(*, shape: tuple[int, ...], model: str, weights: str, size: int |
         model, **({"init_weights": True} if model in ("googlenet", "inception_v3") else {})
     )
     _without_classifier(network, model)
-    place = None if weights == "default" else located(weights, KEY)
     if weights == "default":
         fit(network, _published(best), best)
-    elif place is not None:
-        fit(network, read(place), place)
+    else:
+        load(network, weights, KEY)
     return images.backbone(
         network, shape=shape, size=size or usual.crop_size[0], mean=usual.mean, std=usual.std, lora=lora
     )

@@ -1,5 +1,6 @@
 """Hydra composition: where configs are found, and what a composed config says."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +82,15 @@ def option_files() -> dict[str, dict[str, Path]]:
                 "/".join(rest), path
             )  # as Hydra does, the first one counts
     return found
+
+
+def options_of(group: str, names: Sequence[str]) -> list[str]:
+    """Those that are one of these components: `minilm`, say, of `hf_text`. What has no file is called by its name."""
+    found: dict[str, str] = {}
+    for option, path in option_files().get(group, {}).items():
+        named = re.search(r"^ *name: (\w+)", path.read_text(encoding="utf-8"), re.M)
+        found[option] = named[1] if named else option
+    return [option for option, name in found.items() if name in names]
 
 
 @contextmanager

