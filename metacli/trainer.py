@@ -255,7 +255,7 @@ class Trainer:
             causes = causes.replace("optimizer.lr", "optimizer.radius")
         return UserError(
             f"{what} at {self._where(step)}",
-            f"usual causes: {causes}; the last good checkpoint is kept: {self.run.last}",
+            f"usual causes: {causes}\nthe last good checkpoint is kept: {self.run.last}",
         )
 
     def _validation(self) -> dict[str, float]:

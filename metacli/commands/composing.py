@@ -1,10 +1,13 @@
 """Hydra's command line, of which only the composing is used."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from tempfile import TemporaryDirectory
+from textwrap import fill
 
 import hydra
 from hydra import compose
@@ -39,12 +42,27 @@ def compose_each(arguments: Sequence[str], take: Callable[[DictConfig], None]) -
     with TemporaryDirectory(prefix="metacli-") as scratch:
         places = [f'hydra.{mode}.dir="{scratch}"' for mode in ("run", "sweep")]
         command = ["metacli train", *arguments, *places, "hydra.job.chdir=false"]
-        with _standing_for_hydra(command), composing(asked):
+        with _standing_for_hydra(command), composing(asked), _narrow_help(arguments):
             hydra.main(config_path=str(config_folder()), config_name="config", **base_version())(
                 keep_failures
             )()
     if failures:
         raise failures[0]
+
+
+@contextmanager
+def _narrow_help(arguments: Sequence[str]) -> Iterator[None]:
+    """The help that Hydra prints has a line for each group, however many options there are; here they are wrapped."""
+    if {"-h", "--help"}.isdisjoint(arguments):
+        yield
+        return
+    try:
+        with redirect_stdout(StringIO()) as printed:
+            yield
+    finally:  # Hydra exits after it
+        for line in printed.getvalue().splitlines():
+            listed = re.match(r"[\w/]+: \w+, ", line)
+            print(fill(line, 80, subsequent_indent="  ") if listed else line)
 
 
 def _composed_alone(overrides: Sequence[str], take: Callable[[DictConfig], None]) -> bool:

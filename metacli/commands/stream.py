@@ -1,6 +1,6 @@
 """metacli stream [OVERRIDE ...] [--change NAME]: tasks come one by one, from a distribution that changes.
 
-    metacli stream paradigm=protonet optimizer=adaptive_metagrad --change rotate --after 500
+    metacli stream paradigm=protonet optimizer=adaptive_metagrad --change rotate
 
 Each task is predicted before the method learns from it. --change: invert, rotate or blur all images --after so many
 tasks (half of them) of --tasks (1000); --window: tasks over which accuracy is averaged (50). A folder under
