@@ -11,6 +11,7 @@ from metacli.attacks.adversary import Adversary, Trial
 from metacli.config import schema
 from metacli.config.compatibility import computes_once, moves, stays_still
 from metacli.config.construct import construct, construct_by
+from metacli.config.described import built
 from metacli.config.registry import component, load
 from metacli.config.schema import Config, Named
 from metacli.config.schema.episode import Shape
@@ -42,7 +43,7 @@ class Data:
 
 
 def build_data(config: Config, device: torch.device) -> Data:
-    table = construct("dataset", config.dataset).build()
+    table = built(config)
     if tokenizer := build_tokenizer(config):
         table = table.tokenised(tokenizer)
     sources = load(component("dataset", config.dataset.name).sources)(table, device)

@@ -49,6 +49,7 @@ def report(
         "paradigm": config.paradigm.name,
         "family": config.paradigm.family,
         "dataset": run.choices().get("dataset", config.dataset.name),
+        **({"target": run.choices().get("dataset@target", config.target.name)} if config.target else {}),
         "backbone": run.choices().get("backbone", config.backbone.name),
         "seed": config.seed,
         "device": experiment.device_name,

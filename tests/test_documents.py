@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from metacli.cli import COMMANDS
 from metacli.commands.machine import VARIABLES
 from metacli.config.compose import option_files
-from metacli.config.registry import INSIDE, SEVERAL, components, groups
+from metacli.config.registry import ELSEWHERE, INSIDE, SEVERAL, components, groups
 from metacli.config.schema import Config
 
 ROOT = Path(__file__).parents[1]
@@ -113,7 +113,7 @@ def settings() -> dict[str, list[FieldInfo]]:
     for group in (*groups(), *SEVERAL):
         for name, component in components(group).items():
             _add_all(found, f"{group}.{name}" if group in SEVERAL else group, component.schema)
-    for place, group in INSIDE.items():
+    for place, group in (INSIDE | ELSEWHERE).items():
         for component in components(group).values():
             _add_all(found, place, component.schema)
     return found

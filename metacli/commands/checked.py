@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from metacli.config.compatibility import batch_norm_mode, check
-from metacli.config.construct import construct
-from metacli.config.registry import INSIDE, component, groups
+from metacli.config.described import described
+from metacli.config.registry import ELSEWHERE, INSIDE, component, groups
 from metacli.config.schema import Config
 from metacli.config.validate import validate
 from metacli.errors import UserError
@@ -21,8 +21,7 @@ def checked(
     for override in overrides:
         _check_override(override)
     config = validate(values)
-    data = construct("dataset", config.dataset).describe()
-    return config, check(config, data, overrides, training=training)
+    return config, check(config, described(config), overrides, training=training)
 
 
 def check_new_run(config: Config, parent: Path) -> None:
@@ -56,6 +55,7 @@ def _check_override(override: str) -> None:
     key, _, value = override.lstrip("+").partition("=")
     place, _, last = key.rpartition(".")
     options = {group: group for group in groups()} | {where: f"{INSIDE[where]}@{where}" for where in INSIDE}
+    options |= {place: f"{group}@{place}" for place, group in ELSEWHERE.items()}
     if last == "name" and place in options:  # alone it would leave the values of another component beside it
         raise UserError(
             f"{brief(override)}: a name goes with its values",

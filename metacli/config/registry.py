@@ -317,6 +317,9 @@ _BUILT_IN: dict[str, dict[str, Component]] = {
 # Groups of which a run may have several components, or none. Each stands under its name: tracker.wandb.project.
 SEVERAL = ("tracker",)
 
+# Places beside the groups for one component more of a group: place -> its group. It is chosen by GROUP@PLACE=OPTION.
+ELSEWHERE = {"target": "dataset"}
+
 # Where a component stands inside another's settings: place -> its group. It is chosen by GROUP@PLACE=OPTION.
 INSIDE = {"pretrain.optimizer": "optimizer", "head.optimizer": "optimizer"}
 

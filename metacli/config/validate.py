@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from metacli.config.registry import INSIDE, SEVERAL, component, groups, names
+from metacli.config.registry import ELSEWHERE, INSIDE, SEVERAL, component, groups, names
 from metacli.config.schema import Config
 from metacli.errors import UserError, suggest
 from metacli.letters import brief
@@ -22,6 +22,10 @@ def validate(values: dict[str, Any]) -> Config:
         if isinstance(node, dict) and isinstance(node.get("name"), str):
             schema = component(group, node["name"]).schema
             checked[group] = _parse(schema, _inner(group, node), (group,))
+    for place, group in ELSEWHERE.items():
+        node = values.get(place)
+        if isinstance(node, dict) and isinstance(node.get("name"), str):
+            checked[place] = _parse(component(group, node["name"]).schema, _inner(place, node), (place,))
     for group in SEVERAL:
         nodes = values.get(group, {})
         checked[group] = _several(group, nodes) if isinstance(nodes, dict) else nodes

@@ -80,7 +80,9 @@ class TagSource:
         """Raises UserError where the split cannot give such episodes."""
         mentions = self.table.mentions[self.rows]
         own = mentions[:, self.classes]
-        return GreedySampler(self.split, own, own.sum(1) == mentions.sum(1), shape, self.table.foreign)
+        return GreedySampler(
+            self.split, own, own.sum(1) == mentions.sum(1), shape, self.table.foreign_of(self.split)
+        )
 
     def episode(self, sampler: GreedySampler, *, seed: int, step: int, tasks: int) -> Episode:
         """The meta-batch of one outer step."""
@@ -181,7 +183,8 @@ class WholeSource(TagSource):
         if len(new):
             raise UserError(
                 f"dataset.split_by: {self.split} has the type {self.table.classes[new[0]]}, which train lacks",
-                "what is trained on whole splits can only find types that it has seen; dataset.split_by=item",
+                "what is trained on whole splits can only find types that it has seen; dataset.split_by=item, or as "
+                "dataset@target data of the same types",
             )
 
     def fixed_episodes(self, sampler: None, count: int, chunk: int = EVALUATION_BLOCK) -> Iterator[Episode]:  # type: ignore[override]

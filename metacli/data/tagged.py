@@ -60,6 +60,7 @@ class TaggedTable:
     foreign: Foreign
     notes: tuple[str, ...] = ()
     tokens: Tokens | None = None
+    foreign_at_test: Foreign | None = None  # where the test split is another data set's
     kind: ClassVar = "tag"
 
     @cached_property
@@ -89,6 +90,9 @@ class TaggedTable:
         inside = self.types[words] >= 0
         tags = np.where(inside, 2 - (self.starts[words] & (self.tags == "bio")), 0)
         return self.types[words], tags, np.isin(words, self.offsets[rows])
+
+    def foreign_of(self, split: str) -> Foreign:
+        return (split == "test" and self.foreign_at_test) or self.foreign
 
     def names(self, split: str) -> list[str]:
         """Of the types of a split."""
@@ -144,7 +148,8 @@ class TaggedTable:
     def split_fingerprint(self) -> str:
         """Changes when a type or a sentence moves to another split."""
         parts = (f"{s}:{self.splits[s].tolist()}:{self.rows[s].tolist()}" for s in SPLITS)
-        return digest(*(part.encode() for part in parts), self.foreign.encode())
+        foreign = self.foreign + (self.foreign_at_test or "")
+        return digest(*(part.encode() for part in parts), foreign.encode())
 
 
 def check_entities(split: str, ways: int, shots: int, queries: int, sizes: Mapping[str, int]) -> None:

@@ -64,8 +64,9 @@ def summarise(
     are any, protocol's `attack` has the settings.
     out_of_scope: threshold, precision, recall, auroc, and the numbers of answers, inside and outside; None where no
     item of no class was asked.
-    run: paradigm, family, dataset, backbone, seed, device, threads, precision (fp32, bf16), seconds_train,
-    seconds_total, parameters, weights (whose: "of this run", or of which).
+    run: paradigm, family, dataset, target (of the test split, where that is another's), backbone, seed, device,
+    threads, precision (fp32, bf16), seconds_train, seconds_total, parameters, weights (whose: "of this run", or of
+    which).
     """
     summary = {
         "task": results.kind,

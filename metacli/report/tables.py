@@ -112,6 +112,7 @@ def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         *([("attack", wording.attack(protocol["attack"]))] if "attack" in protocol else []),
         ("selection", str(protocol["selection"])),
         *([("class overlap", wording.overlap(protocol["class_overlap"]))] if summary["per_class"] else []),
+        *([("tested on", str(run["target"]))] if "target" in run else []),
         ("run", f"{run['paradigm']} on {run['dataset']}, backbone {run['backbone']}, seed {run['seed']}"),
         *([("precision", str(run["precision"]))] if run.get("precision", "fp32") != "fp32" else []),
         ("weights", str(run["weights"])),

@@ -123,6 +123,8 @@ def data(photographs, tmp_path_factory) -> Path:
         tagged(folder / "data" / "crossner" / corpus / "train.txt", [f"{corpus} {n}" for n in range(6)])
     for name in ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"):
         tagged(folder / "data" / "wnut17" / name, "abcdef")
+    for name in ("val.conllu", "test.conllu"):
+        tagged(folder / "data" / "wikineural_en" / name, "abcd", before="0\t")
     empty(folder / "data" / "grocery84", {f"train/{label:02d}": 20 for label in range(81)})
     intents = [[f"text {number}", f"intent {number % 150}"] for number in range(150 * 30)]
     clinc = dict.fromkeys(("train", "val", "test"), intents) | {
@@ -139,10 +141,10 @@ def data(photographs, tmp_path_factory) -> Path:
     return folder
 
 
-def tagged(file: Path, types: Iterable[str]) -> None:
-    """A column file of twenty sentences a type, each of one entity."""
+def tagged(file: Path, types: Iterable[str], before: str = "") -> None:
+    """A column file of twenty sentences a type, each of one entity. before: the word's column."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(f"word\tB-{kind}\n\n" for kind in 20 * list(types)))
+    file.write_text("".join(f"{before}word\tB-{kind}\n\n" for kind in 20 * list(types)))
 
 
 def empty(root: Path, classes: dict[str, int]) -> None:

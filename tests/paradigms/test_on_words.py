@@ -332,6 +332,34 @@ def test_what_was_learned_of_the_source_helps_on_new_episodes(config_of, tmp_pat
     )
 
 
+def test_what_is_trained_on_one_corpus_is_asked_another(config_of, column_files, tmp_path, monkeypatch):
+    monkeypatch.setenv("METACLI_CACHE", str(tmp_path / "cache"))
+    lines = [f"word{7 * n % 60} O\nword{n % 60} B-u{n % 3}\n" for n in range(180)]
+    (tmp_path / "other.txt").write_text("\n".join(lines))
+    other = ["dataset@target=conll", f"target.root={tmp_path}", "target.train=[other.txt]"]
+    encoder = config_of("nnshot").backbone.model
+    run = metacli.train(
+        "dataset=conll",
+        f"dataset.root={column_files}",
+        *other,
+        "backbone=hf_text",
+        f"backbone.model={encoder}",
+        "backbone.weights=none",
+        "backbone.max_length=30",
+        "paradigm=nnshot",
+        "episode.test={ways: 3, shots: 1, queries: 2, count: 4}",
+        "device={threads: 1, name: cpu}",
+        f"run.root={tmp_path / 'runs'}",
+    )
+    assert run.report["run"]["target"] == "conll"
+    assert {row["class"] for row in run.report["spans"]["per_class"]} <= {"u0", "u1", "u2"}
+    assert "tested on" in run.text
+    again = metacli.evaluate(run, "target.limit.test=30")
+    assert again.report["protocol"]["episode_hash"] != run.report["protocol"]["episode_hash"]
+    with pytest.raises(UserError, match=r"^target\.train=nothing\.txt: no such file in target\.root="):
+        metacli.evaluate(run, "target.train=[nothing.txt]")
+
+
 def test_a_tagger_can_only_find_what_it_has_seen(config_of):
     with pytest.raises(UserError, match=r"val has the type t\d, which train lacks"):
         experiment.assemble(config_of("tagger", "dataset.split_by=class", "dataset.split_sizes=[1,1,2]"))

@@ -70,6 +70,9 @@ class Config(Node):
 
     seed: Natural
     dataset: SerializeAsAny[Named]
+    target: SerializeAsAny[Named] | None = (
+        None  # another data set, whose test split takes the place of its own
+    )
     episode: Episode
     features: SerializeAsAny[Features] = Features(name="none")
     backbone: SerializeAsAny[Backbone]
@@ -85,4 +88,5 @@ class Config(Node):
     tracker: dict[str, SerializeAsAny[Node]]
 
     def plain(self) -> dict[str, Any]:
-        return self.model_dump()
+        values = self.model_dump()
+        return values if self.target else {key: value for key, value in values.items() if key != "target"}
