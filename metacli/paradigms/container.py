@@ -95,7 +95,7 @@ class Container(Learner):
             for name in self.inner
         }
         best, least = weights, torch.full((tasks,), math.inf)
-        optimizer = torch.optim.AdamW(weights.values(), **self.descent)
+        optimizer = torch.optim.AdamW(weights.values(), fused=True, **self.descent)
         with torch.enable_grad():
             for step in range(self.steps + 1):
                 words = self.passes.support(weights, support.inputs).flatten(1, 2)
