@@ -30,7 +30,7 @@ CONTEXT = {
     "attack": set(),
     "backbone": {"shape"},
     "optimizer": {"params", "horizon", "per_task"},
-    "head": {"features", "train_classes"},
+    "head": {"features", "train_classes", "descent"},
     "pretrain": {"spec", "backbone", "features"},
     "paradigm": {"attack", "seed", "spec", "backbone", "features", "head", "map_shape", "last_layer"},
 }
