@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from metacli.data.class_split import split_of_json
 from metacli.data.columns import Columns, Sentence
-from metacli.data.table import SPLITS, Description, split_classes
+from metacli.data.table import SPLITS, Description, leaked, split_classes
 from metacli.data.tag_schemes import Scheme
 from metacli.data.tagged import Foreign, TaggedTable, Tags
 from metacli.errors import UserError, suggest
@@ -120,9 +120,15 @@ class Conll:
         )
         by = self._by_class if self.split_by == "class" else self._by_file
         splits, rows = by(whole, listing)
-        return replace(whole, splits=splits, rows=rows)
+        leaks = leaked("sentences", [" ".join(words) for words in whole.words], rows)
+        return replace(whole, splits=splits, rows=rows, notes=whole.notes + leaks)
 
     def _read(self) -> _Listing:
+        if self.split != "seeded" and self.split_by != "class":
+            raise UserError(
+                f"dataset.split={self.split}: a list of types cannot split sentences",
+                "set dataset.split_by=class to split the types by it, or dataset.split=seeded",
+            )
         sentences: list[Sentence] = []
         given: list[str] = []
         mended = 0
@@ -137,10 +143,15 @@ class Conll:
 
     def _check_columns(self, sentences: Sequence[Sentence], types: Sequence[str]) -> None:
         """What every line allows, and all of them together do not."""
+        if not sentences:
+            raise UserError(
+                f"dataset.root={self.root}: its files hold no sentence",
+                "a line is a word and its tag, and an empty line ends a sentence",
+            )
         if not types:
             raise UserError(
-                f"dataset.root={self.root}: no word of its {len(sentences)} sentences is of an entity",
-                f"is dataset.tag={self.columns.tag} the column of the tags?",
+                f"dataset.root={self.root}: every word of its {len(sentences)} sentences is O, and none of an entity",
+                "mark some, or name another column of tags: dataset.tag=NUMBER",
             )
         if self.columns.scheme == "types" and all(name[0] in "BIESM" and name[1:2] == "-" for name in types):
             raise UserError(
@@ -155,6 +166,11 @@ class Conll:
 
     def _named(self, split: str, patterns: Sequence[str]) -> Iterator[Path]:
         for pattern in patterns:
+            if not pattern or PurePath(pattern).is_absolute() or ".." in PurePath(pattern).parts:
+                raise UserError(
+                    f"dataset.{split}={pattern}: a pattern of files below dataset.root={self.root} is wanted",
+                    f"name a folder above all of them, dataset.root=DIR, and write dataset.{split} as seen from there",
+                )
             found = sorted(self.root.glob(pattern)) if self.root.is_dir() else []
             if not found:
                 known = [path.name for path in self.root.iterdir()] if self.root.is_dir() else []

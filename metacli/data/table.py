@@ -150,6 +150,18 @@ class Table(Labelled):
         return np.ascontiguousarray(self.images).data
 
 
+def leaked(what: str, texts: Sequence[str], parts: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """A note on texts that stand in two splits: the test would know the training. what: "texts" or "sentences"."""
+    first: dict[str, str] = {}
+    found = [
+        texts[row]
+        for split, rows in parts.items()
+        for row in rows.tolist()
+        if first.setdefault(texts[row], split) != split
+    ]
+    return (f'{what} that stand in two splits: {len(found)}, the first "{found[0]}"',) if found else ()
+
+
 def check_shape(split: str, ways: int, shots: int, queries: int, sizes: Mapping[str, int]) -> None:
     """Raises UserError where `sizes` (class -> items) has too few classes, or a class too few items."""
     if ways > len(sizes):

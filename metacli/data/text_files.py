@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -114,7 +115,7 @@ def decoded(file: Path, encoding: str) -> str:
             f"dataset.root={file}: cannot read it: {error.strerror}", "check the path and its permissions"
         ) from error
     try:
-        return content.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+        return content.decode(encoding).removeprefix("\ufeff")
     except LookupError:
         raise UserError(
             f"dataset.encoding={encoding}: no such encoding", "utf-8, latin-1, cp1252, gb18030, ..."
@@ -128,19 +129,47 @@ def decoded(file: Path, encoding: str) -> str:
 
 
 def _table_rows(content: str, file: Path, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(content, newline=""), delimiter=delimiter)
+    """Quotes in a TSV file are letters, as its registered form has it; those of a CSV file must be as they should."""
+    quotes = delimiter != "\t"
+    reader = csv.reader(
+        io.StringIO(content, newline=""),
+        delimiter=delimiter,
+        quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+        strict=True,
+    )
+    columns: list[str] = []
+    first = 1  # line of a row, which may have several
     try:
-        columns = reader.fieldnames or []
-        for row in reader:
-            where = f"dataset.root={file}, line {reader.line_num}"
-            if None in row or None in row.values():
+        for cells in reader:
+            where = f"dataset.root={file}, line {first}"
+            first = reader.line_num + 1
+            if not cells:
+                continue
+            if not columns:
+                columns = cells
+                _check_names(columns, where)
+                continue
+            if len(cells) != len(columns):
                 raise UserError(
-                    f"{where}: {len(columns)} cells are wanted",
-                    'a cell that holds the separator or a line break needs quotes: "like, this"',
+                    f"{where}: {len(columns)} cells are wanted, and there are {len(cells)}",
+                    'a cell that holds the separator or a line break needs quotes: "like, this"'
+                    if quotes
+                    else "a cell of a TSV file cannot hold a tab or a line break",
                 )
-            yield where, row
+            yield where, dict(zip(columns, cells, strict=True))
     except csv.Error as error:
-        raise UserError(f"dataset.root={file}, line {reader.line_num}: {error}", "mend the line") from error
+        raise UserError(
+            f"dataset.root={file}, line {first}: the row that begins here cannot be read: {error}",
+            "a cell that begins with a quote ends with one, and has two for each within: "
+            '"""Hi"" she said"; in a TSV file quotes are letters',
+        ) from error
+
+
+def _check_names(columns: list[str], where: str) -> None:
+    if twice := [name for name, count in Counter(columns).items() if count > 1]:
+        raise UserError(
+            f"{where}: {brief(f'two columns are called {twice[0]}')}", "give each column a name of its own"
+        )
 
 
 def _json_rows(content: str, file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -174,7 +203,11 @@ def _line(row: Mapping[str, Any], where: str, columns: Columns) -> Line:
 
 
 def _checked(text: Any, label: str, split: str, where: str) -> Line:
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str | None):
+        raise UserError(
+            f"{where}: {brief(json.dumps(text, default=str))} is no text", 'a text is a string: "like this"'
+        )
+    if not text or not text.strip():
         raise UserError(f"{where}: the text is empty", "remove the line, or give it a text")
     label = " ".join(label.split())
     if not label:

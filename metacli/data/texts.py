@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-from metacli.data.table import SPLITS, Description, Labelled
+from metacli.data.table import SPLITS, Description, Labelled, leaked
 from metacli.errors import UserError
 from metacli.files import cache_folder, digest, load_arrays, save_arrays
 
@@ -82,7 +82,7 @@ def texts_table(
         classes=tuple(classes),
         splits=splits,
         parts=parts,
-        notes=notes + _twins(texts, labels, classes) + _leaks(texts, parts),
+        notes=notes + _twins(texts, labels, classes) + leaked("texts", texts, parts),
         outside=outside or {},
         tokens=np.empty((len(texts), 0), np.int32),
     )
@@ -123,15 +123,3 @@ def _twins(texts: Sequence[str], labels: Sequence[int], classes: Sequence[str]) 
     row, twin = pairs[0]
     one, other = classes[labels[twin]], classes[labels[row]]
     return (f'texts that stand in two classes: {len(pairs)}, the first "{texts[row]}" in {one} and {other}',)
-
-
-def _leaks(texts: Sequence[str], parts: Mapping[str, "np.ndarray"]) -> tuple[str, ...]:
-    """A note on texts that stand in two splits: the test would know the training."""
-    first: dict[str, str] = {}
-    leaked = [
-        texts[row]
-        for split, rows in parts.items()
-        for row in rows.tolist()
-        if first.setdefault(texts[row], split) != split
-    ]
-    return (f'texts that stand in two splits: {len(leaked)}, the first "{leaked[0]}"',) if leaked else ()

@@ -19,6 +19,7 @@ from metacli.config.compose import composed, values_of
 from metacli.errors import UserError
 from metacli.library.session import session
 from metacli.metrics import METRICS, shown
+from metacli.report import wording
 from metacli.report.read import read_report
 from metacli.rundir import RunFolder
 
@@ -27,16 +28,20 @@ class Headline(NamedTuple):
     """The number that a run is judged by.
 
     name: of the metric, "accuracy" where tasks are to classify · mean over n episodes; accuracy goes from 0 to 1;
-    None where it is not finite · ci95: half the width of its 95 % interval.
+    None where it is not finite · ci95: half the width of its 95 % interval · over: what it is a mean over, "episodes",
+    or "sentences", "items", … where a whole split is asked.
     """
 
     name: str
     mean: float | None
     ci95: float | None
     n: int
+    over: str = "episodes"
 
     def __str__(self) -> str:
-        return f"{METRICS[self.name].words} {shown(self.name, self.mean, self.ci95)} over {self.n} episodes"
+        return (
+            f"{METRICS[self.name].words} {shown(self.name, self.mean, self.ci95)} over {self.n} {self.over}"
+        )
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,9 @@ class FinishedRun:
     def headline(self) -> Headline:
         name = self.report["primary"]
         metric = self.report["metrics"][name]
-        return Headline(name, metric["mean"], metric["ci95"], metric["n"])
+        return Headline(
+            name, metric["mean"], metric["ci95"], metric["n"], wording.over(self.report["protocol"])
+        )
 
     @property
     def text(self) -> str:

@@ -105,7 +105,11 @@ def test_long_sentences_are_read_in_pieces_and_no_word_is_lost(make):
     sentence = [f"{'abcdefghij'[n]}{'x' * n}" for n in range(10)]  # of 1 to 10 letters
     lines = [f"{word} {'B-a' if n % 3 else 'O'}" for n, word in enumerate(sentence)]
     short = ["é O", "k B-a", "", "l B-a", "é O", ""]
-    files = {"train.txt": "\n".join([*lines, "", *short, *(["m B-a", ""] * 7)])}
+    files = {
+        "train.txt": "\n".join(
+            [*lines, "", *short, "m B-a\n\nn B-a\n\no B-a\n\np B-a\n\nq B-a\n\nr B-a\n\ns B-a"]
+        )
+    }
     table = make(files).build().tokenised(Letters(9))
     assert table.notes == (
         "sentences read in pieces of 9 tokens: 1",
@@ -199,7 +203,7 @@ def test_in_io_neighbours_of_one_type_are_one_entity_within_a_sentence(make):
     assert make(files).build().mentions[:2].tolist() == [[1, 0], [1, 1]]
     table = make(files, tags="bio").build()
     assert table.mentions[:2].tolist() == [[2, 0], [1, 1]]
-    assert table.notes == (
+    assert table.notes[:1] == (
         "4 tags go on with an entity that there is not, and begin one (dataset.scheme=bio2)",
     )
 
@@ -286,6 +290,10 @@ def drawn(table, seed=0) -> str:
         ({"tag": 0}, "is none of scheme bio2: O, B-TYPE, I-TYPE"),
         ({"scheme": "types"}, "dataset.scheme=types: every type has a prefix, as B-a has"),
         ({"split_by": "domain"}, "no sentence for val and test"),
+        ({"train": ["/etc/passwd"]}, "dataset.train=/etc/passwd: a pattern of files below dataset.root="),
+        ({"val": ["../x.txt"]}, "dataset.val=../x.txt: a pattern of files below dataset.root="),
+        ({"test": [""]}, "dataset.test=: a pattern of files below dataset.root="),
+        ({"split": "types.json"}, "dataset.split=types.json: a list of types cannot split sentences"),
         ({"split_sizes": [0.5, 0.5]}, "three shares are wanted"),
         ({"split_by": "class", "split_sizes": [4, 2, 1]}, "cannot split 6 types so"),
     ],
@@ -295,6 +303,25 @@ def test_a_mistake_is_answered_in_two_lines(options, said, make):
         make(**options).build()
     assert said in str(raised.value)
     assert len(str(raised.value).splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("\n\n", "its files hold no sentence"), ("a O\nb O\n\nc O\n", "every word of its 2 sentences is O")],
+)
+def test_files_without_entities_are_called_so(content, said, make):
+    with pytest.raises(UserError, match=said):
+        make({"train.txt": content}).build()
+
+
+def test_a_sentence_that_stands_in_two_splits_is_noted(make):
+    same, rest = "Anna B-a\nsleeps O\n\n", "Bo B-a\n\nKöln B-b\n\n"
+    files = {"train.txt": same + rest, "val.txt": "Oslo B-b\n\n", "test.txt": "Rome B-b\n\n" + same}
+    listed = {split: [f"{split}.txt"] for split in ("train", "val", "test")}
+    noted = make(files, **listed).build().notes
+    assert noted == ('sentences that stand in two splits: 1, the first "Anna sleeps"',)
+    shared = make({"train.txt": same * 10}).build().notes  # one file, shared out
+    assert shared == ('sentences that stand in two splits: 5, the first "Anna sleeps"',)
 
 
 def test_a_column_that_numbers_words_is_not_taken_for_them(make):

@@ -105,7 +105,8 @@ def written(root: Path, form: str) -> Path:
         file.write_text("".join(json.dumps({"label": label, "text": text}) + "\n\n" for text, label in ROWS))
     else:
         separator = {".csv": ",", ".tsv": "\t"}[form]
-        lines = [f'"{text}"{separator}{label}' for text, label in ROWS]
+        quote = '"' if form == ".csv" else ""
+        lines = [f"{quote}{text}{quote}{separator}{label}" for text, label in ROWS]
         file.write_text("\n".join([f"text{separator}label", *lines]), encoding="utf-8")
     return file
 
@@ -138,6 +139,11 @@ MISTAKES = {
     "not UTF-8": ("a.csv", b"text,label\nx,y\no\xf9,z\n", "line 3 is not utf-8\n.*encoding=latin-1"),
     "a cell too few": ("a.csv", b"text,label\nx\n", "line 2: 2 cells are wanted"),
     "a cell too many": ("a.tsv", b"text\tlabel\nx\ty\tz\n", "line 2: 2 cells are wanted"),
+    "a quote left open": ("a.csv", b'text,label\nx,y\n\n"u,v\nw,v\n"s,t\n', 'line 4: the row.*\n.*two for each'),
+    "a quote left open to the end": ("a.csv", b'text,label\n"u,v\nw,v\n', "line 2: the row that begins here"),
+    "a quoted word": ("a.csv", b'text,label\n"Hi" she said,v\n', "line 2: the row that begins here"),
+    "one name of two columns": ("a.csv", b"text,label,text\nx,y,z\n", "line 1: two columns are called text"),
+    "a list for a text": ("a.jsonl", b'{"text": ["x"], "label": "y"}\n', r'line 1: \["x"\] is no text'),
     "no JSON": ("a.jsonl", b'{"text": "x", "label": "y"}\nx\n', "line 2: no JSON object"),
     "a list for a label": ("a.jsonl", b'{"text": "x", "label": ["y"]}\n', "is no name of a class"),
     "another form": ("a.xlsx", b"", "neither CSV, TSV nor JSONL"),
@@ -154,6 +160,25 @@ def test_what_is_no_labelled_text_is_named_by_file_and_line(mistake, tmp_path):
         files(tmp_path / name).describe()
     assert str(error.value).startswith(f"dataset.root={tmp_path / name}")
     error.match(told)
+
+
+def test_the_row_that_is_named_is_its_first_line(tmp_path):
+    (tmp_path / "a.csv").write_text('text,label\n"a\nb\nc",d,e\n')
+    with pytest.raises(UserError, match="line 2: 2 cells are wanted, and there are 3"):
+        files(tmp_path / "a.csv").describe()
+
+
+def test_quotes_in_a_tsv_file_are_letters(tmp_path):
+    file = tmp_path / "a.tsv"
+    file.write_text('text\tlabel\n"Hi" she said\ta\n"so\tb\n"thus"\tc\n')
+    assert files(file).build().items == ('"Hi" she said', '"so', '"thus"')
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf_8", "U8", "UTF8", "utf-8-sig", "utf-16"])
+def test_a_mark_of_the_byte_order_is_no_letter_whatever_its_encoding_is_called(encoding, tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_bytes("\ufefftext,label\nx,a\ny,b\nz,c\n".encode(encoding.removesuffix("-sig")))
+    assert files(file, encoding=encoding).build().items == ("x", "y", "z")
 
 
 def test_other_mistakes_name_their_key(tmp_path, sentences):

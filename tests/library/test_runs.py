@@ -60,7 +60,7 @@ def test_a_finished_run_says_what_came_of_it_and_stands_for_its_folder(protonet)
     assert os.fspath(protonet) == str(protonet.path)
     assert protonet.report["run"]["paradigm"] == "protonet"
     metric = protonet.report["metrics"]["accuracy"]
-    assert protonet.headline == ("accuracy", metric["mean"], metric["ci95"], 12)
+    assert protonet.headline == ("accuracy", metric["mean"], metric["ci95"], 12, "episodes")
     mean, ci95 = (f"{100 * metric[name]:.2f}" for name in ("mean", "ci95"))
     assert str(protonet.headline) == f"accuracy {mean} ± {ci95} % over 12 episodes"
     assert protonet.text == (protonet.path / "report" / "report.txt").read_text(encoding="utf-8")
