@@ -21,7 +21,7 @@ def huggingface(*, shape: tuple[int, ...], model: str, weights: str, size: int |
     network, folder = encoder(model, weights)
     if getattr(network, "main_input_name", "") != "pixel_values":
         raise UserError(f"backbone.model={model}: not a network of images", "choose one: microsoft/resnet-50")
-    usual = images.preprocessor(folder)
+    usual = images.preprocessor(folder, model)
     return images.backbone(
         Pooled(network),
         shape=shape,

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from metacli.errors import UserError
+
 TOGETHER = 64  # items at once, where nothing is differentiated: more take memory and gain no speed
 
 
@@ -92,11 +94,20 @@ class LowRank(nn.Module):
 
 
 def add_low_rank(network: nn.Module, rank: int, suits: Callable[[str], bool] = lambda name: True) -> None:
-    """Put a `LowRank` in the place of every layer that it can vary. suits: which, by name."""
-    for name, layer in list(network.named_modules()):
-        if _factorable(layer) and suits(name):
-            parent, _, own = name.rpartition(".")
-            setattr(network.get_submodule(parent), own, LowRank(layer, rank))
+    """Put a `LowRank` in the place of every layer that it can vary. suits: which, by name.
+
+    A narrow layer among wide ones may be of lower rank than that; where all are, it is a UserError.
+    """
+    varied = {name: layer for name, layer in network.named_modules() if _factorable(layer) and suits(name)}
+    full = [min(layer.weight.flatten(1).shape) for layer in varied.values()]
+    if full and rank > max(full):
+        raise UserError(
+            f"backbone.lora={rank}: no layer of this network has so high a rank, at most {max(full)}",
+            f"a rank below {min(full)} is low for every layer: backbone.lora={min(4, min(full))}",
+        )
+    for name, layer in varied.items():
+        parent, _, own = name.rpartition(".")
+        setattr(network.get_submodule(parent), own, LowRank(layer, rank))
 
 
 def _factorable(layer: nn.Module) -> bool:

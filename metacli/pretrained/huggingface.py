@@ -1,12 +1,13 @@
 """Encoders of transformers, of images or of text, from a folder, an installed package or the hub."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from metacli.errors import UserError
-from metacli.pretrained.weights import NONE, load, located, said_of, ways_out
+from metacli.pretrained.weights import NONE, load, located, require_numbers, said_of, ways_out
 
 DEFAULT = "default"
 
@@ -20,6 +21,7 @@ def encoder(
     beside it; "none", random; or those of another place · key: settings are KEY.model and KEY.weights · options: for
     AutoModel, say add_pooling_layer. Attention is computed as it is defined, which can be differentiated twice.
     """
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel
     from transformers.utils import logging
 
@@ -48,6 +50,13 @@ def encoder(
             )
             with said_of(f"{key}.model", model, folder):
                 _require_whole(found, folder)
+                require_numbers(network.state_dict(), folder)
+    except (pickle.UnpicklingError, SafetensorError, EOFError, RuntimeError) as error:
+        raise UserError(
+            f"{key}.model={model}: {folder} holds no weights that can be read, which are tensors and nothing else",
+            "damaged, of another network, or pickled as a whole object; save them there as model.safetensors, or "
+            f"{key}.weights={NONE} for random ones",
+        ) from error
     except (OSError, ValueError, KeyError) as error:
         why = str(error).strip().partition("\n")[0]
         raise UserError(

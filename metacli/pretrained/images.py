@@ -1,7 +1,8 @@
 """What a network of images was trained to see, put before it: three channels, its own size and scale of colours."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from metacli.errors import UserError
 from metacli.layers.plain import Plain, add_low_rank
 from metacli.layers.rounded import Rounded
+from metacli.letters import brief
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean, standard deviation of each channel
 
@@ -74,15 +76,50 @@ def backbone(
     return Plain(Seen(network, size=size, mean=mean, std=std), features=features)
 
 
-def preprocessor(folder: Path) -> dict[str, Any]:
-    """size, mean and std as a Hugging Face model's folder states them; what it leaves out is usual of ImageNet."""
+def preprocessor(folder: Path, model: str) -> dict[str, Any]:
+    """size, mean and std as a Hugging Face model's folder states them; what it leaves out is usual of ImageNet.
+
+    model: the setting backbone.model, for errors.
+    """
     file = folder / "preprocessor_config.json"
-    said = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    size = said.get("crop_size") or said.get("size") or 224
+    try:
+        said = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        size = said.get("crop_size") or said.get("size") or 224
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"backbone.model={model}: {file} is not JSON with settings by name",
+            "mend it, or delete it: then images are seen as is usual of ImageNet, 224 pixels a side",
+        ) from error
     if isinstance(size, dict):
         size = size.get("height") or size.get("shortest_edge") or 224
-    return {
-        "size": int(size),
-        "mean": said.get("image_mean") or IMAGENET[0],
-        "std": said.get("image_std") or IMAGENET[1],
+    found = {
+        "size": size,
+        "image_mean": said.get("image_mean") or IMAGENET[0],
+        "image_std": said.get("image_std") or IMAGENET[1],
     }
+    for name, (fits, usual) in _FIT.items():
+        if not fits(found[name]):
+            raise UserError(
+                f"backbone.model={model}: {file} has {name}={brief(found[name])}, where {usual} is meant",
+                "mend it there, or delete that line for what is usual of ImageNet",
+            )
+    return {"size": int(size), "mean": found["image_mean"], "std": found["image_std"]}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_colour(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) in (1, 3) and all(map(_is_number, value))
+
+
+# What a preprocessor says -> whether a value may be that, and in words.
+_FIT: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "size": (lambda value: _is_number(value) and value >= 1, "a side in pixels"),
+    "image_mean": (_is_colour, "a number for each of 3 channels"),
+    "image_std": (
+        lambda value: _is_colour(value) and min(value) > 0,
+        "a number above 0 for each of 3 channels",
+    ),
+}

@@ -107,9 +107,26 @@ def fit(network: nn.Module, tensors: Mapping[str, Tensor], place: Path | str) ->
             f" shape, the first is {lost[0]}",
             "choose the model that they were trained with, or other weights",
         )
+    for name, tensor in own.items():
+        if tensor.is_floating_point() and not given[name].is_floating_point():
+            raise UserError(
+                f"{place}: {name} holds {str(given[name].dtype).removeprefix('torch.')} where the network has floats",
+                "quantised, or of something else; choose weights that are floats",
+            )
+    require_numbers({name: given[name] for name in own}, place)
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(given[name])
+
+
+def require_numbers(tensors: Mapping[str, Tensor], place: Path | str) -> None:
+    """Weights with NaN or an infinity make every answer the same."""
+    bad = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+    if bad:
+        raise UserError(
+            f"{place}: NaN or infinite numbers in {len(bad)} of {len(tensors)} tensors, the first is {bad[0]}",
+            "a training that diverged, or a damaged file; choose other weights",
+        )
 
 
 def _in_package(name: str, key: str) -> Path | None:

@@ -389,6 +389,12 @@ def test_attacking_the_training_of_what_has_no_query_loss_is_refused(notes, monk
     ):
         notes("paradigm=protonet", "attack=pgd", "attack.train_on=support")
     assert notes("paradigm=protonet", "attack=pgd") == []
+    for paradigm in ("nearest_centroid", "transfer", "classifier"):
+        train = "pretrain=supervised" if paradigm == "classifier" else "pretrain=none"
+        with pytest.raises(
+            UserError, match=rf"train_on=query: {paradigm} is not trained on.*\nattack.train_on=none"
+        ):
+            notes(f"paradigm={paradigm}", train, "attack=pgd", "attack.train_on=query")
 
 
 def test_what_an_attack_does_in_training_is_said_to_have_no_effect_where_nothing_is_attacked_there(

@@ -84,12 +84,35 @@ def test_a_folder_of_transformers_says_what_it_sees(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{nope", "is not JSON"),
+        ("[1]", "is not JSON with settings by name"),
+        ('{"size": "big"}', "has size=big, where a side in pixels"),
+        ('{"size": {"height": -3}}', "has size=-3"),
+        ('{"image_std": [0.5, 0, 0.5]}', r"has image_std=\[0.5, 0, 0.5\], where a number above 0"),
+        ('{"image_mean": [0.5, 0.5]}', "has image_mean="),
+    ],
+)
+def test_what_a_folder_says_of_images_is_checked(text, told, tmp_path):
+    file = tmp_path / "preprocessor_config.json"
+    file.write_text(text)
+    with pytest.raises(UserError, match=f"backbone.model=mine: {file} {told}"):
+        images.preprocessor(tmp_path, "mine")
+
+
+@pytest.mark.parametrize(
     ("make", "options", "told"),
     [
         (torchvision, {"model": "resnet81"}, 'did you mean "resnet18"'),
         (timm, {"model": "test_efficientnt"}, 'did you mean "test_efficientnet"'),
         (timm, {"model": "vit_tiny_patch16_224", "size": 48}, r"backbone.size=48.*(?s:.*)size=null"),
         (torchvision, {"model": "resnet18", "shape": (4, 8, 8)}, "4 channels"),
+        (
+            torchvision,
+            {"model": "resnet18", "lora": 10**5},
+            r"lora=100000: .* at most 512\n.* below 64 .*lora=4",
+        ),
         (torchvision, {"model": "resnet18", "weights": "nowhere.pth"}, r"backbone.weights=nowhere.pth"),
     ],
 )

@@ -109,6 +109,26 @@ def test_nothing_is_unpickled(tmp_path):
             read(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda tensor: tensor.fill_(torch.nan), "NaN or infinite numbers in 1 of 6 tensors.*0.weight"),
+        (lambda tensor: tensor.fill_(torch.inf), "NaN or infinite numbers"),
+        (lambda tensor: tensor.to(torch.int8), "0.weight holds int8 where the network has floats"),
+    ],
+)
+def test_weights_that_are_no_numbers_or_no_floats_are_refused(spoil, said, trained, tmp_path):
+    torch.save(trained | {"0.weight": spoil(trained["0.weight"].clone())}, tmp_path / "w.pth")
+    loaded = network()
+    before = {name: tensor.clone() for name, tensor in loaded.state_dict().items()}
+    with pytest.raises(UserError, match=f"w.pth: {said}"):
+        load(loaded, str(tmp_path / "w.pth"), "backbone.weights")
+    assert same(loaded.state_dict(), before)
+    halves = {name: tensor.half() for name, tensor in trained.items()}
+    fit(loaded, halves, "w")
+    assert same(loaded.state_dict(), {name: tensor.float() for name, tensor in halves.items()})
+
+
 def test_an_installed_package_is_found_without_importing_it(installed, tmp_path):
     for name in (
         "pkg/__init__.py",
@@ -174,3 +194,33 @@ def test_a_model_that_brings_code_is_not_run(tiny):
     (folder / "code.py").write_text("raise SystemExit('this ran')")
     with pytest.raises(UserError, match="need code of their own are not run"):
         encoder(str(folder))
+
+
+class _Evil:
+    def __reduce__(self):
+        return (print, ("this ran",))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (
+            lambda file, _: (file.unlink(), torch.save({"x": _Evil()}, file.parent / "pytorch_model.bin")),
+            "no weights",
+        ),
+        (lambda file, _: file.write_bytes(b"damaged, and long enough for a header"), "no weights"),
+        (lambda file, own: save_file(_with_first(own, torch.nan), file, {"format": "pt"}), "NaN or infinite"),
+    ],
+)
+def test_a_folder_of_transformers_whose_weights_cannot_be_used_is_refused(spoil, said, tiny, capsys):
+    folder, model = tiny
+    spoil(folder / "model.safetensors", model.state_dict())
+    with pytest.raises(UserError, match=rf"backbone.model={folder}: .*{said}") as error:
+        encoder(str(folder))
+    assert "weights_only" not in str(error.value)
+    assert "this ran" not in capsys.readouterr().out
+
+
+def _with_first(tensors, value):
+    first = next(iter(tensors))
+    return tensors | {first: torch.full_like(tensors[first], value)}

@@ -66,7 +66,7 @@ def check(
     check_paradigm(config, data, training=training)
     check_order(config)
     check_precision(config)
-    check_attack(config, data, trains)
+    check_attack(config, data, training)
     check_processes(config, trains)
     if training:
         check_installed(config)

@@ -106,10 +106,10 @@ def check_pretraining(config: Config, data: Description) -> None:
         )
 
 
-def check_attack(config: Config, data: Description, trains: bool) -> None:
+def check_attack(config: Config, data: Description, training: bool) -> None:
     name, paradigm = config.attack.name, component("paradigm", config.paradigm.name)
     if name == "none":
-        if trains and paradigm.attacks_itself:
+        if training and paradigm.trains and paradigm.attacks_itself:
             raise UserError(f"attack=none: {config.paradigm.name} trains on attacked examples", "attack=fgsm")
         return
     if data.kind != "classify" or data.form not in ("image", "text"):
@@ -124,8 +124,14 @@ def check_attack(config: Config, data: Description, trains: bool) -> None:
             "attack=none, or backbone=minilm, bert or hf_text",
         )
     train_on = getattr(config.attack, "train_on", "none")
-    if not trains or train_on == "none":
+    if not training or train_on == "none":
         return
+    if not paradigm.trains:
+        raise UserError(
+            f"attack.train_on={train_on}: {config.paradigm.name} is not trained on episodes, and pretraining is not "
+            "attacked",
+            "attack.train_on=none measures robust accuracy in the report; or another paradigm",
+        )
     if paradigm.attacks_itself:
         raise UserError(
             f"attack.train_on={train_on}: {config.paradigm.name} says itself what is attacked in training",
