@@ -206,10 +206,9 @@ class Trainer:
     def _calibrate(self) -> None:
         """What some optimizers have to know of the gradients before they begin; it is in the manifest, too."""
         if isinstance(self.optimizer, InDomain):
-            found = self.optimizer.calibrate(lambda step: self._gradient(step % self.plan.steps))
-            known = {
-                ".".join(filter(None, (self.run.stage, "optimizer", name))): found[name] for name in found
-            }
+            place = ".".join(filter(None, (self.run.stage, "optimizer")))
+            found = self.optimizer.calibrate(lambda step: self._gradient(step % self.plan.steps), place)
+            known = {f"{place}.{name}": value for name, value in found.items()}
             for key, value in known.items():
                 self.console.say(f"{key}: {value:.4g}, found in steps that moved nothing")
             if known and self.ranks.first:

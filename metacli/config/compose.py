@@ -93,6 +93,12 @@ def options_of(group: str, names: Sequence[str]) -> list[str]:
     return [option for option, name in found.items() if name in names]
 
 
+def typed(group: str, name: str, overrides: Sequence[str]) -> str:
+    """The option on the command line that is this component, else its name."""
+    options = [value for key, _, value in (override.partition("=") for override in overrides) if key == group]
+    return options[-1] if options and options[-1] in options_of(group, [name]) else name
+
+
 @contextmanager
 def composing(overrides: Sequence[str]) -> Iterator[None]:
     """Hydra and OmegaConf raise anything where an override or a YAML file is not what they expect: whatever it is, it

@@ -34,7 +34,8 @@ class Component:
     kinds: task kinds it handles · inputs: what a backbone or features take, by what an item is · second_order: can be
     differentiated twice · weights: has some of its own · trains: has an outer loop · fixed_ways: its head is built
     for one number of ways · queries: its training episodes need some · query_loss: is trained on the loss of its
-    queries, so that attacking them makes sense · attacks_itself: needs an attack, and says what is attacked ·
+    queries, so that attacking them makes sense; attacks replace its episodes, whatever a `meta_loss` of its own
+    (pmf) makes of them · attacks_itself: needs an attack, and says what is attacked ·
     takes_head: the one that the group head names · inner: "module:maker" of its argument `inner`, to which go the
     values that the maker takes · batch_norm: has batch norms of its own, whatever the backbone has
     · whole_step: in training, its batch norms take the statistics of all tasks of a step together · maps: needs a

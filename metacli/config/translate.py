@@ -14,7 +14,7 @@ from omegaconf.errors import (
 from yaml import MarkedYAMLError, YAMLError
 
 from metacli.config.compose import option_files
-from metacli.config.registry import components, groups
+from metacli.config.registry import INSIDE, component, components, groups
 from metacli.errors import UserError, suggest
 from metacli.letters import brief
 
@@ -125,6 +125,10 @@ def _omegaconf(error: OmegaConfBaseException, outer: str) -> UserError | None:
         group, _, option = key.partition(".")
         if option in option_files().get(group, ()):
             return UserError(f"unknown key {key}", f"to choose the option: {group}={option}")
+        place, _, last = key.rpartition(".")
+        name = node.get("name") if isinstance(node, DictConfig) else None
+        if name and (way_out := _by_design(place, name, last)):
+            return UserError(f"unknown key {key}: {name} has none, by design", way_out)
         others = _of_others(group, option)
         if others and isinstance(node, DictConfig) and "name" in node:
             return UserError(
@@ -136,6 +140,14 @@ def _omegaconf(error: OmegaConfBaseException, outer: str) -> UserError | None:
         return UserError(f"cannot set {match.group(1)}", _first_line(error))
     is_ours = key and "[" not in key  # not a place in some list of Hydra's
     return UserError(f"{key}: {_first_line(error)}", _HELP) if is_ours else None
+
+
+def _by_design(place: str, name: str, key: str) -> str:
+    """What to do instead of setting a key that a component lacks by design; "" of any other key."""
+    group = INSIDE.get(place, place)
+    if group not in groups():
+        return ""
+    return component(group, name).schema.without.get(key, "").format(place=place)
 
 
 def _of_others(group: str, key: str) -> list[str]:

@@ -82,6 +82,8 @@ def _translated(
     message = message.removeprefix("Value error, ")
     if not location:
         return UserError(f"{key}: {message}", _HELP)
+    if kind == "too_short":
+        message = message.replace(" after validation, not ", ", and has ")
     if kind == "string_pattern_mismatch":
         message = f"should be {_described(schema, location)}"
     return UserError(f"{key}={brief(value)}: {message[0].lower()}{message[1:]}", _HELP)

@@ -53,8 +53,11 @@ class InDomain(Optimizer):
         """The next w [1, M, D], from the gradient [1, M, D]; the rest of the state it changes itself."""
         raise NotImplementedError
 
-    def calibrate(self, gradient: Callable[[int], Any]) -> dict[str, float]:
-        """What it has to know of the gradients, found in steps that move nothing; `gradient` leaves one in `.grad`."""
+    def calibrate(self, gradient: Callable[[int], Any], place: str = "optimizer") -> dict[str, float]:
+        """What it has to know of the gradients, found in steps that move nothing; `gradient` leaves one in `.grad`.
+
+        place: of its settings, for errors.
+        """
         return {}
 
     @torch.no_grad()

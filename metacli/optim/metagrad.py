@@ -49,10 +49,13 @@ class MetaGrad(InDomain):
         for group in self.param_groups:
             group["grad_bound"] = grad_bound
 
-    def calibrate(self, gradient: Callable[[int], Any], steps: int = WARM_UP) -> dict[str, float]:
+    def calibrate(
+        self, gradient: Callable[[int], Any], place: str = "optimizer", steps: int = WARM_UP
+    ) -> dict[str, float]:
         """Takes for bound twice the largest gradient of some steps, which move nothing.
 
-        gradient(step) leaves that of a step in `.grad`. Returns what was found, nothing where the bound was given.
+        gradient(step) leaves that of a step in `.grad` · place: of its settings, for errors.
+        Returns what was found, nothing where the bound was given.
         Raises UserError where there was no gradient, or one that is no number.
         """
         if all(group["grad_bound"] is not None for group in self.param_groups):
@@ -66,10 +69,16 @@ class MetaGrad(InDomain):
         self.zero_grad()
         for group, seen in zip(self.param_groups, norms, strict=True):
             found = float(torch.stack(seen).max())
-            if not 0 < found < math.inf:
+            if not math.isfinite(found):
                 raise UserError(
-                    f"optimizer.grad_bound: the largest gradient of {steps} steps is {found}",
-                    "give a bound: optimizer.grad_bound=1.0",
+                    f"{place}: before anything has moved, the largest gradient of {steps} steps is {found}",
+                    "no bound or radius helps: look for what is not finite in the data or the weights, or lower the "
+                    "rate of the inner loop, where there is one",
+                )
+            if not found:
+                raise UserError(
+                    f"{place}.grad_bound: all gradients of {steps} steps are 0",
+                    f"give a bound: {place}.grad_bound=1.0",
                 )
             group["grad_bound"] = MARGIN * found
         return {"grad_bound": max(group["grad_bound"] for group in self.param_groups)}

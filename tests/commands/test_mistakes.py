@@ -28,6 +28,28 @@ CASES = {
         ["paradigm=protonet", "paradigm.inner.lr=1"],
         "unknown key paradigm.inner: paradigm protonet has none\nit is one of maml, ",
     ),
+    "a rate of what has none": (
+        ["optimizer=metagrad", "optimizer.lr=1"],
+        "unknown key optimizer.lr: metagrad has none, by design\n"
+        "it plays many rates side by side; what there is to tune is optimizer.radius",
+    ),
+    "a schedule of what has none, in pretraining": (
+        [
+            "pretrain=supervised",
+            "optimizer@pretrain.optimizer=metagrad",
+            "pretrain.optimizer.schedule=linear",
+        ],
+        "unknown key pretrain.optimizer.schedule: metagrad has none, by design\n"
+        "it plays many rates side by side; what there is to tune is pretrain.optimizer.radius",
+    ),
+    "a backbone for texts": (
+        ["backbone=minilm"],
+        "backbone=minilm: takes no image, which is what dataset glyphs",
+    ),
+    "an empty list": (
+        ["backbone=cnn", "backbone.widths=[]"],
+        "backbone.widths=[]: list should have at least 1 item, and has 0\n",
+    ),
     "a word for a number": (["trainer.steps=many"], "trainer.steps=many: input should be a valid integer"),
     "a number out of range": (
         ["trainer.steps=0"],

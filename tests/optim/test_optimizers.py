@@ -209,8 +209,16 @@ def test_a_bound_that_nothing_tells_is_asked_for(metagrad):
     optimizer = metagrad(*parameters, grad_bound=None)
     with pytest.raises(ValueError, match="grad_bound is not known"):
         descend(optimizer, parameters, range(1))
-    for value in (0.0, float("nan"), float("inf")):
-        with pytest.raises(UserError, match=r"largest gradient of 20 steps is .*\n.*optimizer.grad_bound="):
+    for value, said in (
+        (
+            0.0,
+            r"pretrain.optimizer.grad_bound: all gradients of 20 .* 0\n.*: pretrain.optimizer.grad_bound=1",
+        ),
+        (float("nan"), r"pretrain.optimizer: .* the largest gradient of 20 steps is nan\nno bound .* helps"),
+        (float("inf"), r"pretrain.optimizer: .* the largest gradient of 20 steps is inf\nno bound .* helps"),
+    ):
+        with pytest.raises(UserError, match=said):
             optimizer.calibrate(
-                lambda step, value=value: setattr(parameters[0], "grad", torch.full((3, 2), value))
+                lambda step, value=value: setattr(parameters[0], "grad", torch.full((3, 2), value)),
+                "pretrain.optimizer",
             )

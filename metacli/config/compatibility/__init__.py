@@ -59,7 +59,7 @@ def check(
     trains = training and component("paradigm", config.paradigm.name).trains
     check_kind(config, data)
     check_features(config, data)
-    check_input(config, data)
+    check_input(config, data, overrides)
     check_memory(config, data)
     check_episodes(config, data, training)
     check_pretraining(config, data)

@@ -1,9 +1,10 @@
 """Whether a config fits its data: the kind of task, what an item is, and how many a class has."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from metacli.config.compatibility.facts import asked_splits, is_fitted, moves
-from metacli.config.compose import options_of
+from metacli.config.compose import options_of, typed
 from metacli.config.registry import component, components
 from metacli.config.schema import Config
 from metacli.config.schema.features import Fitted
@@ -59,8 +60,11 @@ def check_features(config: Config, data: Description) -> None:
         ) from None
 
 
-def check_input(config: Config, data: Description) -> None:
-    name, declared = config.backbone.name, component("backbone", config.backbone.name)
+def check_input(config: Config, data: Description, overrides: Sequence[str] = ()) -> None:
+    name, declared = (
+        typed("backbone", config.backbone.name, overrides),
+        component("backbone", config.backbone.name),
+    )
     shape = config.features.output(data.shape, declared.form)
     given = replace(data, shape=shape).form
     if given not in declared.inputs:

@@ -1,6 +1,6 @@
 """optimizer: of the outer loop, of a stage of training, or of a head."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -32,6 +32,10 @@ class SGD(Scheduled):
 
 class InDomain(Optimizer):
     """Without a learning rate: parameters move in a domain around where they began."""
+
+    without: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("lr", "schedule"), "it plays many rates side by side; what there is to tune is {place}.radius"
+    )
 
     variant: Literal["coordinate", "full", "sketched"]
     radius: Rate

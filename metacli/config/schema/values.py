@@ -1,7 +1,7 @@
 """What a value may be, in every group: types and their bounds; and what every node of a config is."""
 
 import os
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
@@ -65,6 +65,10 @@ Moves = list[Literal["features", "backbone", "last_block", "norm", "bias", "lora
 
 class Node(BaseModel):
     """Unknown keys are errors; values do not change once checked; a folder may be called 2024."""
+
+    without: ClassVar[
+        dict[str, str]
+    ] = {}  # a key that it lacks by design -> what to do; {place}: where it stands
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, defer_build=True)
 
