@@ -169,7 +169,7 @@ def check_shape(split: str, ways: int, shots: int, queries: int, sizes: Mapping[
             f"episode.{split}.ways={ways}: the {split} split has {len(sizes)} classes",
             f"ask for at most {len(sizes)} ways, or change the class split"
             if sizes
-            else "change the class split",
+            else f"dataset.split and dataset.split_sizes say which classes {split} has: give it some",
         )
     poorest = min(sizes, key=lambda name: sizes[name])
     if sizes[poorest] < shots + queries:

@@ -346,7 +346,7 @@ def test_a_split_that_is_empty_is_no_hindrance_where_it_is_not_read(runs, photog
     copy = shutil.copytree(finished, tmp_path / "saved")
     runs("eval", str(copy), "dataset.root=photos", "dataset.split=folders").succeeded()
     told = runs("rerun", str(copy), "dataset.root=photos", "dataset.split=folders").message()
-    assert told == "metacli: episode.train.ways=5: the train split has 0 classes\nchange the class split\n"
+    assert told.startswith("metacli: episode.train.ways=5: the train split has 0 classes\ndataset.split and ")
 
 
 def test_cuda_asked_for_without_one_is_refused(runs, settings, tmp_path):

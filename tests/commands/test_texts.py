@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import metacli
+from metacli import metrics
 from metacli.errors import UserError
 
 
@@ -74,6 +75,13 @@ def test_items_of_no_class_are_told_apart_by_a_threshold_from_validation(
     tmp_path, encoder_folder, monkeypatch
 ):
     monkeypatch.setenv("METACLI_CACHE", str(tmp_path / "cache"))
+    asked = []
+
+    def scope_threshold(inside, outside):
+        asked.append((inside.size, outside.size))
+        return metrics.scope_threshold(inside, outside)
+
+    monkeypatch.setattr("metacli.outcome.scope_threshold", scope_threshold)
     texts = {c: [f"word{4 * c + n % 4} word{n}" for n in range(8)] for c in range(9)}
     rows = [[text, f"intent {c}"] for c, found in texts.items() for text in found]
     others = [[f"unknown word{n}", "oos"] for n in range(20)]
@@ -95,5 +103,6 @@ def test_items_of_no_class_are_told_apart_by_a_threshold_from_validation(
     )
     scope = found.report["out_of_scope"]
     assert (scope["inside"], scope["outside"]) == (60, 60)
+    assert asked == [(72, 72)]  # of validation's 6 episodes; the test has 5
     assert 0 <= scope["threshold"] <= 1
     assert "out of scope" in found.text
