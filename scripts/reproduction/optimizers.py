@@ -59,14 +59,14 @@ HEADS = {
     ),
 }
 NETWORK = ["backbone=conv4_stride", "backbone.width=32"]
-PRETRAINED = ["paradigm=nearest_centroid", *NETWORK, "pretrain=supervised", "pretrain.epochs=1"]
+PRETRAINED = ["paradigm=nearest_centroid", *NETWORK, "pretrain=supervised", "pretrain.epochs=4"]
 PIPELINE = [
     "paradigm=metagrad",
     *NETWORK,
     "pretrain=none",
-    "trainer.steps=100",
+    "trainer.steps=400",
     "trainer.meta_batch=4",
-    "trainer.val_every=100",
+    "trainer.val_every=400",
     "episode.val.count=200",
 ]
 ALL = (*HEADS, "pipeline")
