@@ -31,12 +31,13 @@ PAGE = runs.ROOT / "docs" / "results" / "optimizers.md"
 RUNS = runs.RUNS / "optimizers"
 SEEDS = (0, 1, 2)
 RADII = (0.01, 0.03, 0.1, 0.3, 1.0)
+OUTER_RADII = (0.03, 0.1, 0.3, 1.0, 3.0)
 # optimizer -> the setting that is tuned, and its trials: of a head, and of the outer loop
 GRID: dict[str, tuple[str, Sequence[float], Sequence[float]]] = {
-    "adam": ("lr", (0.0003, 0.001, 0.003, 0.01, 0.03), (0.001, 0.003, 0.01)),
-    "sgd": ("lr", (0.01, 0.03, 0.1, 0.3, 1.0), (0.01, 0.03, 0.1)),
-    "metagrad": ("radius", RADII, RADII[1:4]),
-    "adaptive_metagrad": ("radius", RADII, RADII[1:4]),
+    "adam": ("lr", (0.0003, 0.001, 0.003, 0.01, 0.03), (0.001, 0.003, 0.01, 0.03, 0.1)),
+    "sgd": ("lr", (0.01, 0.03, 0.1, 0.3, 1.0), (0.01, 0.03, 0.1, 0.3, 1.0)),
+    "metagrad": ("radius", RADII, OUTER_RADII),
+    "adaptive_metagrad": ("radius", RADII, OUTER_RADII),
 }
 CALLED = {
     "plain": "none: nearest class mean, cosine",
