@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from metacli.config.compatibility.facts import derivative_order, has_weights
+from metacli.config.compose import options_of
 from metacli.config.registry import component, components
 from metacli.config.schema import Config
 from metacli.data.table import Description
@@ -74,7 +75,7 @@ def check_precision(config: Config) -> None:
         able = [other for other, entry in components("backbone").items() if entry.plain]
         raise UserError(
             f"device.precision=bf16: backbone {name} is computed in float32, whatever this says",
-            f"device.precision=fp32, or a backbone that has it: {', '.join(able)}",
+            f"device.precision=fp32, or a backbone that has it: {', '.join(options_of('backbone', able))}",
         )
     if (order := derivative_order(config)) in ("second", "implicit"):
         ways_out = "device.precision=fp32" + (", or paradigm.order=first" if order == "second" else "")
